@@ -16,18 +16,15 @@ import tensorflow as tf
 import yaml
 from published_exports import publish_export
 from ragged_lists import ragged
-from training_specs import training_spec
+from training_specs import Rig, training_spec
 
 from features.dataset import Dataset
 from model import evaluate, export, train
 from model.network.finished_model import FinishedModel
-from model.network.hashed_table import hashed_rows
-from model.network.input import read_corpus
 from model.network.npz import unpack
 from model.network.two_tower import TwoTower, load_model
 from model.serving.query_sample import sample_queries
 from model.serving.retriever import Retriever
-from model.training.training_step import TrainingStep
 from model.training.warm_start import carry_over, open_warm_start
 from pipelines import build_dataset
 from stage.errors import StageError, UsageError
@@ -207,12 +204,10 @@ def test_a_warm_start_carries_rows_over_by_their_terms(days: Days, tmp_path: Pat
         model = tmp_path / "model"
         yesterday = days.model.parent / "yesterday" / "dataset"
         train.main(["--dataset", str(yesterday), "--output", str(model), "--set", f"train.optimizer={optimizer}"])
-    spec = training_spec(
-        days.dataset, f"train.optimizer={optimizer}", "train.learning_rate=0.5", "train.temperature=0.3"
-    )
-    training = TrainingStep(TwoTower(spec, days.dataset.manifest.vocabularies), read_corpus(days.dataset), spec=spec)
+    rig = Rig(days.dataset, f"train.optimizer={optimizer}", "train.learning_rate=0.5", "train.temperature=0.3")
+    training = rig.training
     fresh = {name: variable.numpy() for name, variable in training.state().items()}
-    carry_over(open_warm_start(str(model), spec, dataset=days.dataset), training, dataset=days.dataset)
+    carry_over(open_warm_start(str(model), rig.spec, dataset=days.dataset), training, dataset=days.dataset)
 
     best = json.loads((model / "manifest.json").read_text())["counts"]["best_step"]
     before = unpack(f"{model}/checkpoints/step-{best:09d}.npz")
@@ -244,23 +239,19 @@ def test_a_warm_start_carries_a_hashed_table_over_whole(days: Days, tmp_path: Pa
     hashed = "model.hashed_tables={page: {rows: 11}}"
     model, yesterday = tmp_path / "model", str(days.model.parent / "yesterday" / "dataset")
     train.main(["--dataset", yesterday, "--output", str(model), "--set", hashed, "--set", "train.epochs=1"])
-    manifest = days.dataset.manifest
-    spec = training_spec(days.dataset, hashed)
-    rows = hashed_rows(spec, manifest.vocabularies, transform_directory=days.dataset.transform_directory)
-    two_tower = TwoTower(spec, manifest.vocabularies, transform_directory=days.dataset.transform_directory)
-    training = TrainingStep(two_tower, read_corpus(days.dataset), spec=spec)
-    carry_over(open_warm_start(str(model), spec, dataset=days.dataset), training, dataset=days.dataset)
+    rig = Rig(days.dataset, hashed)
+    carry_over(open_warm_start(str(model), rig.spec, dataset=days.dataset), rig.training, dataset=days.dataset)
     before = unpack(str(max((model / "checkpoints").glob("*.npz"))))
     for key in ("table/page", "row_optimizer/page/m", "row_optimizer/page/v"):
         assert before[key].shape == (11, 8)
-        np.testing.assert_array_equal(training.state()[key].numpy(), before[key])
+        np.testing.assert_array_equal(rig.training.state()[key].numpy(), before[key])
     # A page of both days has the same rows, though another code.
     old, new = (vocabulary(directory, "page") for directory in (model, days.dataset.directory))
-    then = load_model(str(model)).embeddings.hashed["page"].numpy()
+    then, now = (tower.embeddings.hashed["page"].numpy() for tower in (load_model(str(model)), rig.two_tower))
     both = [term for term in old if term in new]
     assert [old.index(term) for term in both] != [new.index(term) for term in both]
     for term in both:
-        np.testing.assert_array_equal(then[old.index(term)], rows["page"].of_code[new.index(term)])
+        np.testing.assert_array_equal(then[old.index(term)], now[new.index(term)])
     other = training_spec(days.dataset, "model.hashed_tables={page: {rows: 12}}")
     with pytest.raises(StageError, match=r"model\.hashed_tables was .*'rows': 11.*, is .*'rows': 12"):
         open_warm_start(str(model), other, dataset=days.dataset)

@@ -4,14 +4,10 @@ import numpy as np
 import tensorflow as tf
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from training_specs import Rig
 
 from features.dataset import EncodedFeature
-from features.spec.file import build_spec
-from model.network.input import read_corpus
-from model.network.two_tower import TwoTower
 from model.training.distinct_views import each_apart, shared
-from model.training.prepared_batches import prepared_batches
-from model.training.training_step import TrainingStep
 
 FEATURES = [
     EncodedFeature("item/topic", "topic", "categorical", "topic", 9, 1),
@@ -84,17 +80,11 @@ def test_every_item_finds_what_it_showed(rows):
 
 
 def test_a_step_learns_from_shared_views_what_it_does_from_each_item_s_own(tiny_dataset, monkeypatch):
-    keys = ["ssl.augmentation=cfm", "ssl.alpha=1", "ssl.dropout_rate=0.5"]
-    spec = build_spec(tiny_dataset.manifest.spec, keys, source="test")
-    corpus, vocabularies = read_corpus(tiny_dataset), tiny_dataset.manifest.vocabularies
-
     def train():
-        groups = {"page": ["page", "words", "size"]}  # the first view is the topic alone
-        two_tower = TwoTower(spec, vocabularies)
-        training = TrainingStep(two_tower, corpus, spec=spec)
-        take_step = training.over(prepared_batches(tiny_dataset, corpus, two_tower=two_tower, spec=spec, groups=groups))
+        rig = Rig(tiny_dataset, "ssl.augmentation=cfm", "ssl.alpha=1", "ssl.dropout_rate=0.5")
+        take_step = rig.steps({"page": ["page", "words", "size"]})  # the first view is the topic alone
         losses = [take_step().numpy() for _ in range(5)]
-        return losses, {name: variable.numpy() for name, variable in training.learned().items()}
+        return losses, {name: variable.numpy() for name, variable in rig.training.learned().items()}
 
     losses, weights = train()
     monkeypatch.setattr("model.training.prepared_batches.shared", lambda views, _: each_apart(views))

@@ -9,7 +9,7 @@ import pyarrow as pa
 import pytest
 import tensorflow as tf
 from ragged_lists import ragged
-from training_specs import training_spec
+from training_specs import Rig, training_spec
 
 from features.dataset import EncodedFeature
 from features.spec.spec import Spec
@@ -20,8 +20,6 @@ from model.network.npz import assign, unpack
 from model.network.touched_rows import TouchedRows, number_codes, read_rows
 from model.network.two_tower import TwoTower, load_model
 from model.train import train
-from model.training.prepared_batches import prepared_batches
-from model.training.training_step import TrainingStep
 
 HASHED = "model.hashed_tables={page: {rows: 20}, item_words: {rows: 5, hashes: 3}}"
 
@@ -108,25 +106,17 @@ def test_embeds_as_a_table_of_the_means_would(tiny_dataset):
 
 def test_trains_as_a_plain_table_where_each_term_has_a_row_of_its_own(tiny_dataset, monkeypatch):
     hashed = {"page": HashedRows(60, np.repeat(np.arange(59, -1, -1, dtype=np.int32)[:, np.newaxis], 2, axis=1))}
-    corpus, vocabularies = read_corpus(tiny_dataset), tiny_dataset.manifest.vocabularies
-    spec, groups = training_spec(tiny_dataset, "train.learning_rate=0.1"), {"page": ["page", "words"]}
-    towers = [TwoTower(spec, vocabularies)]
-    plain = TrainingStep(towers[0], corpus, spec=spec)
-    spec = training_spec(tiny_dataset, "train.learning_rate=0.1", "model.hashed_tables={page: {rows: 60}}")
+    plain = Rig(tiny_dataset, "train.learning_rate=0.1")
     monkeypatch.setattr("model.network.two_tower.hashed_rows", lambda *_, **__: hashed)
-    towers.append(TwoTower(spec, vocabularies))
-    small = TrainingStep(towers[1], corpus, spec=spec)
-    start = {name: variable.numpy() for name, variable in plain.state().items()}
-    assign(small.state(), start | {"table/page": start["table/page"][::-1]}, source="test")
-    steps = [
-        training.over(prepared_batches(tiny_dataset, corpus, two_tower=two_tower, spec=spec, groups=groups))
-        for training, two_tower in zip((plain, small), towers, strict=True)
-    ]
+    small = Rig(tiny_dataset, "train.learning_rate=0.1", "model.hashed_tables={page: {rows: 60}}")
+    start = {name: variable.numpy() for name, variable in plain.training.state().items()}
+    assign(small.training.state(), start | {"table/page": start["table/page"][::-1]}, source="test")
+    steps = [rig.steps({"page": ["page", "words"]}) for rig in (plain, small)]
     for _ in range(5):
         np.testing.assert_allclose(*(take_step().numpy() for take_step in steps), rtol=1e-5)
-    for name, variable in plain.state().items():
+    for name, variable in plain.training.state().items():
         expected = variable.numpy()[::-1] if "page" in name and "default" not in name else variable.numpy()
-        np.testing.assert_allclose(small.state()[name], expected, rtol=1e-3, atol=1e-4, err_msg=name)
+        np.testing.assert_allclose(small.training.state()[name], expected, rtol=1e-3, atol=1e-4, err_msg=name)
 
 
 @pytest.mark.slow

@@ -7,13 +7,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 import tensorflow as tf
+from training_specs import Rig
 
 from model.network.input import example_parser, read_corpus, readable
 from model.network.tensorflow_error import is_of_reading, reason_of
-from model.network.two_tower import TwoTower
 from model.training import batch_streams
 from model.training.batch_streams import batch_ids, training_batches
-from model.training.prepared_batches import prepared_batches
 from stage.errors import StageError
 
 
@@ -179,11 +178,7 @@ def test_files_that_an_epoch_has_passed_are_not_read_again(make_dataset, step, f
 def test_batches_are_read_ahead_where_operations_are_deterministic(tiny_dataset, monkeypatch, kept):
     """One operation that TensorFlow takes for a source of chance, and its rewrite makes all reading wait."""
     monkeypatch.setattr(batch_streams, "_KEPT", kept)
-    two_tower = TwoTower(tiny_dataset.spec, tiny_dataset.manifest.vocabularies)
-    groups = {"page": ["page", "words"]}
-    batches = prepared_batches(
-        tiny_dataset, read_corpus(tiny_dataset), two_tower=two_tower, spec=tiny_dataset.spec, groups=groups
-    )
+    batches = Rig(tiny_dataset).batches({"page": ["page", "words"]})
     graph = tf.compat.v1.GraphDef.FromString(tf.raw_ops.DatasetToGraphV2(input_dataset=batches._variant_tensor).numpy())
     used = set(re.findall(r'\bop: "(\w+)"', str(graph)))
     # Masks are drawn there, no embedding is made.

@@ -3,10 +3,10 @@
 import dataclasses
 
 import pytest
+from training_specs import Rig, training_spec
 
 from features.spec.file import build_spec
 from model.network.input import read_corpus
-from model.network.two_tower import TwoTower
 from model.train import main
 from model.training import batch_streams
 from model.training.memory import (
@@ -20,7 +20,6 @@ from model.training.memory import (
     examples_size,
     table_sizes,
 )
-from model.training.training_step import TrainingStep
 from stage.errors import StageError
 
 # 60 pages, 12 words, 6 topics, each a row of 8 numbers of 4 bytes; Adam keeps two more for each.
@@ -34,21 +33,18 @@ NO_ITEMS, NO_EXAMPLES = CorpusSize(0, 0, 0), ExamplesSize()
 
 @pytest.mark.parametrize("optimizer", ["adam", "adagrad", "rowwise_adagrad"])
 def test_sizes_are_those_of_the_variables(tiny_dataset, optimizer):
-    spec = build_spec(tiny_dataset.manifest.spec, [f"train.optimizer={optimizer}"], source="test")
-    sizes = table_sizes([*tiny_dataset.query_inputs(), *tiny_dataset.features("item")], spec)
+    rig = Rig(tiny_dataset, f"train.optimizer={optimizer}")
+    sizes = table_sizes([*tiny_dataset.query_inputs(), *tiny_dataset.features("item")], rig.spec)
     if optimizer == "adam":
         assert sizes == TINY
-    training = TrainingStep(TwoTower(spec, tiny_dataset.manifest.vocabularies), read_corpus(tiny_dataset), spec=spec)
-    state = {name: variable.numpy().nbytes for name, variable in training.state().items()}
+    state = {name: variable.numpy().nbytes for name, variable in rig.training.state().items()}
     for size in sizes:
         assert size.table == state[f"table/{size.vocabulary}"]
         assert size.slots == sum(n for name, n in state.items() if name.startswith(f"row_optimizer/{size.vocabulary}/"))
 
 
 def test_a_hashed_table_takes_its_rows_and_the_hashes(tiny_dataset):
-    spec = build_spec(
-        tiny_dataset.manifest.spec, ["model.hashed_tables={page: {rows: 10, hashes: 3}}"], verb="train", source="test"
-    )
+    spec = training_spec(tiny_dataset, "model.hashed_tables={page: {rows: 10, hashes: 3}}")
     sizes = table_sizes([*tiny_dataset.query_inputs(), *tiny_dataset.features("item")], spec)
     page = next(size for size in sizes if size.vocabulary == "page")
     # 10 rows of 8 numbers of 4 bytes, two slots of as many, and 3 numbers of 4 bytes for each of 60 pages.
@@ -99,8 +95,7 @@ def test_refuses_what_will_not_fit_where_somebody_knows(host, device, place, eno
 
 
 def test_the_corpus_and_its_embeddings_in_a_validation_must_fit_too(tiny_dataset):
-    spec = build_spec(tiny_dataset.manifest.spec, [], source="test")
-    corpus = corpus_size(read_corpus(tiny_dataset), spec)
+    corpus = corpus_size(read_corpus(tiny_dataset), training_spec(tiny_dataset))
     words = sum(len(words) for words in read_corpus(tiny_dataset).features["item/words"].to_list())
     # Of 60 items page, topic and words are numbers of 8 bytes, 59 sizes of 4; each feature has 61 bounds; 8 dimensions.
     assert corpus == CorpusSize(60, 8 * (60 + 60 + words + 4 * 61) + 4 * 59, 60 * 8 * 4)
@@ -119,7 +114,7 @@ def test_examples_must_fit_on_the_host(tiny_dataset, monkeypatch):
     files = [("train/a", 400), ("train/b", 501), ("train/c", 600), ("test/a", 9000)]
     files = [manifest.files[0].model_copy(update={"name": name, "size": size}) for name, size in files]
     dataset = dataclasses.replace(tiny_dataset, manifest=manifest.model_copy(update={"files": files}))
-    spec = build_spec(manifest.spec, ["train.input_streams=2"], source="test")
+    spec = training_spec(dataset, "train.input_streams=2")
     monkeypatch.setattr(batch_streams, "_KEPT", 1500)
     # 1,501 bytes are too many for one process, which has two files in memory at a time, 20 times 1,101 bytes; each of
     # two keeps 750, which take 12 times as many to decode.

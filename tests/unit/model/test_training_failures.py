@@ -7,16 +7,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 import tensorflow as tf
-from training_specs import training_spec
+from training_specs import Rig, training_spec
 
 from model.network.diverged import Diverged
 from model.network.input import read_corpus
-from model.network.two_tower import TwoTower
 from model.train import main, train
 from model.training import batch_streams
 from model.training.batch_streams import training_batches
 from model.training.losses import in_batch_softmax
-from model.training.prepared_batches import prepared_batches
 from model.training.training_step import TrainingStep
 from model.training.uniform_items import uniform_items
 from model.training.workers import Workers
@@ -81,11 +79,8 @@ def test_a_loss_diverges_beyond_1000_times_the_logarithm_of_its_columns(tiny_dat
     main, ssl = tf.Variable(0.0, trainable=False), tf.Variable(0.0, trainable=False)
     monkeypatch.setattr("model.training.training_step.in_batch_softmax", lambda *_, **__: main.read_value())
     monkeypatch.setattr("model.training.training_step.contrastive", lambda *_, **__: ssl.read_value())
-    keys = ("ssl.augmentation=rfm", "ssl.batch_size=20", "train.uniform_negatives=5")
-    spec, corpus = training_spec(tiny_dataset, *keys), read_corpus(tiny_dataset)
-    two_tower = TwoTower(spec, tiny_dataset.manifest.vocabularies)
-    training = TrainingStep(two_tower, corpus, spec=spec)
-    take_step = training.over(prepared_batches(tiny_dataset, corpus, two_tower=two_tower, spec=spec, groups=None))
+    rig = Rig(tiny_dataset, "ssl.augmentation=rfm", "ssl.batch_size=20", "train.uniform_negatives=5")
+    training, take_step = rig.training, rig.steps()
 
     def after_a_step(of_main, of_ssl):
         main.assign(of_main)
@@ -109,14 +104,9 @@ def test_a_gradient_that_is_not_finite_is_told_though_the_losses_are(tiny_datase
         "model.training.training_step.in_batch_softmax",
         lambda *given, **named: lose_gradient(in_batch_softmax(*given, **named)),
     )
-    spec, corpus = training_spec(tiny_dataset, "ssl.alpha=0"), read_corpus(tiny_dataset)
-    two_tower = TwoTower(spec, tiny_dataset.manifest.vocabularies)
-    training = TrainingStep(two_tower, corpus, spec=spec)
-    losses = training.over(
-        prepared_batches(tiny_dataset, corpus, two_tower=two_tower, spec=spec, groups=None)
-    )().numpy()
-    assert np.isfinite(losses).all()
-    assert int(training.first_bad_step.numpy()) == 0
+    rig = Rig(tiny_dataset, "ssl.alpha=0")
+    assert np.isfinite(rig.steps()()).all()
+    assert int(rig.training.first_bad_step.numpy()) == 0
 
 
 def _beyond_memory(step):

@@ -11,14 +11,10 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from tensorflow.python.framework.kernels import get_registered_kernels_for_op
+from training_specs import Rig
 
-from features.spec.file import build_spec
-from model.network.input import read_corpus
-from model.network.two_tower import TwoTower
 from model.training.batch_streams import training_batches
 from model.training.mask_groups import groups_to_train_with
-from model.training.prepared_batches import prepared_batches
-from model.training.training_step import TrainingStep
 from model.training.uniform_items import uniform_items
 
 
@@ -38,9 +34,9 @@ def test_both_tasks_have_the_negatives_and_the_temperature_that_the_spec_asks_fo
     """One group of masks, and no value dropped: the first views show the topic alone, the second ones all else."""
     keys = ["ssl.alpha=0.5", "ssl.temperature=0.25", "ssl.exclude_identical=true", "ssl.dropout_rate=0"]
     keys += ["ssl.batch_size=20", "train.remove_accidental_hits=false"]
-    spec, corpus = build_spec(tiny_dataset.manifest.spec, keys, source="test"), read_corpus(tiny_dataset)
-    two_tower = TwoTower(spec, tiny_dataset.manifest.vocabularies)
-    drawn = next(iter(uniform_items(corpus, spec=spec)))
+    rig = Rig(tiny_dataset, *keys)
+    corpus, two_tower = rig.corpus, rig.two_tower
+    drawn = next(iter(uniform_items(corpus, spec=rig.spec)))
 
     some = {key: tf.gather(values, drawn.ssl) for key, values in corpus.features.items()}
     shown = ({"item/topic"}, {"item/page", "item/words", "item/size"})
@@ -52,15 +48,13 @@ def test_both_tasks_have_the_negatives_and_the_temperature_that_the_spec_asks_fo
     is_twin = (topic[:, np.newaxis] == topic) & (number[:, np.newaxis] != number)
     ssl = _softmax_loss(first @ second.T / 0.25, number, ~is_twin)
 
-    batch = next(iter(training_batches(tiny_dataset, spec.train))).apart()
+    batch = next(iter(training_batches(tiny_dataset, rig.spec.train))).apart()
     item = batch.item["item/page"].values.numpy()  # pages are in the order of the corpus
     scores = two_tower.encode_queries(batch.query).numpy() @ two_tower.encode_items(batch.item).numpy().T
     logits = scores / 0.1 - np.log(corpus.train_count[item] / corpus.train_count.sum())
     main = _softmax_loss(logits, np.arange(64), np.ones((64, 64), bool))
 
-    groups = {"page": ["page", "words", "size"]}
-    batches = prepared_batches(tiny_dataset, corpus, two_tower=two_tower, spec=spec, groups=groups)
-    take_step = TrainingStep(two_tower, corpus, spec=spec).over(batches)
+    take_step = rig.steps({"page": ["page", "words", "size"]})
     assert take_step().numpy() == pytest.approx([main + 0.5 * ssl, main, ssl], rel=1e-5)
 
     looked_up = _count_ops(take_step.func.graph)
@@ -76,14 +70,12 @@ def _threads():
 
 @pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="threads are counted in Linux's /proc")
 def test_nothing_is_read_ahead_once_nobody_takes_steps(tiny_dataset):
-    spec, corpus = build_spec(tiny_dataset.manifest.spec, ["ssl.alpha=0"], source="test"), read_corpus(tiny_dataset)
-    two_tower = TwoTower(spec, tiny_dataset.manifest.vocabularies)
-    training = TrainingStep(two_tower, corpus, spec=spec)
+    rig = Rig(tiny_dataset, "ssl.alpha=0")
     gc.collect()
     before = _threads()
     gc.disable()  # it may come late, or when Python ends, which then waited for minutes
     try:
-        take_step = training.over(prepared_batches(tiny_dataset, corpus, two_tower=two_tower, spec=spec, groups=None))
+        take_step = rig.steps()
         take_step()
         assert _threads() > before
         del take_step
@@ -97,25 +89,20 @@ def test_after_a_warm_start_adam_counts_the_steps_before_it_for_rows_too(tiny_da
 
     Then the slots are 0.1 g and 0.001 g^2 as well, but corrected by 1 - 0.9^1001 = 1 and 1 - 0.999^1001 = 0.6327.
     """
-    spec, corpus = build_spec(tiny_dataset.manifest.spec, ["ssl.alpha=0"], source="test"), read_corpus(tiny_dataset)
-    two_tower = TwoTower(spec, tiny_dataset.manifest.vocabularies)
-    training = TrainingStep(two_tower, corpus, spec=spec)
-    training.learned()["dense_optimizer/0"].assign(1000)  # steps
-    table = two_tower.embeddings.tables["page"]
+    rig = Rig(tiny_dataset, "ssl.alpha=0")
+    rig.training.learned()["dense_optimizer/0"].assign(1000)  # steps
+    table = rig.two_tower.embeddings.tables["page"]
     before = table.numpy()
-    training.over(prepared_batches(tiny_dataset, corpus, two_tower=two_tower, spec=spec, groups=None))()
+    rig.steps()()
     furthest = 0.01 * 0.6327**0.5 * 0.1 / 0.001**0.5
     assert np.abs(table.numpy() - before).max() == pytest.approx(furthest, rel=0.01)
 
 
 def test_the_second_task_s_weight_goes_by_the_epochs_of_this_training(tiny_dataset):
     """Whatever steps the optimizer has behind it, as after a warm start; an epoch is 500 / 64 steps."""
-    keys = ["ssl.augmentation=rfm", "ssl.warmup_epochs=1"]
-    spec, corpus = build_spec(tiny_dataset.manifest.spec, keys, source="test"), read_corpus(tiny_dataset)
-    two_tower = TwoTower(spec, tiny_dataset.manifest.vocabularies)
-    training = TrainingStep(two_tower, corpus, spec=spec)
-    training.learned()["dense_optimizer/0"].assign(1000)
-    take_step = training.over(prepared_batches(tiny_dataset, corpus, two_tower=two_tower, spec=spec, groups=None))
+    rig = Rig(tiny_dataset, "ssl.augmentation=rfm", "ssl.warmup_epochs=1")
+    rig.training.learned()["dense_optimizer/0"].assign(1000)
+    take_step = rig.steps()
     for step in range(3):
         loss, main, ssl = take_step().numpy()
         assert loss - main == pytest.approx(0.3 * step * 64 / 500 * ssl, abs=1e-5)
@@ -123,31 +110,25 @@ def test_the_second_task_s_weight_goes_by_the_epochs_of_this_training(tiny_datas
 
 @pytest.mark.parametrize(("optimizer", "slots"), [("adam", 2), ("adagrad", 1), ("rowwise_adagrad", 1)])
 def test_dense_weights_have_the_optimizer_that_rows_have(tiny_dataset, optimizer, slots):
-    keys = ["ssl.alpha=0", f"train.optimizer={optimizer}", "train.learnable_temperature=true"]
-    spec = build_spec(tiny_dataset.manifest.spec, keys, source="test")
-    two_tower = TwoTower(spec, tiny_dataset.manifest.vocabularies)
-    state = TrainingStep(two_tower, read_corpus(tiny_dataset), spec=spec).state()
+    rig = Rig(tiny_dataset, "ssl.alpha=0", f"train.optimizer={optimizer}", "train.learnable_temperature=true")
+    found = sum(name.startswith("dense_optimizer/") for name in rig.training.state())
     # Beside a slot or two for each weight it counts steps, and has its rate.
-    assert sum(name.startswith("dense_optimizer/") for name in state) == 2 + slots * len(two_tower.dense_weights())
+    assert found == 2 + slots * len(rig.two_tower.dense_weights())
 
 
 @pytest.mark.parametrize("without", ["ssl.alpha=0", "ssl.augmentation=feature_dropout"])
 def test_without_a_self_supervised_loss_no_item_is_looked_at_for_identical_ones(tiny_dataset, monkeypatch, without):
     monkeypatch.setattr("model.training.prepared_batches.fingerprints_by_feature", lambda *_: pytest.fail("they were"))
-    spec = build_spec(tiny_dataset.manifest.spec, ["ssl.exclude_identical=true", without], source="test")
-    two_tower = TwoTower(spec, tiny_dataset.manifest.vocabularies)
-    prepared_batches(tiny_dataset, read_corpus(tiny_dataset), two_tower=two_tower, spec=spec, groups=None)
+    Rig(tiny_dataset, "ssl.exclude_identical=true", without).batches()
 
 
 def test_features_are_dropped_from_the_main_task_beside_ids(tiny_dataset):
     """Once all features are, each item is any other to the tower: a query's softmax is even over what is no hit."""
     keys = ["ssl.augmentation=feature_dropout", "ssl.dropout_rate=0.99999", "train.item_id_dropout=0.5", "train.logq=0"]
-    spec, corpus = build_spec(tiny_dataset.manifest.spec, keys, source="test"), read_corpus(tiny_dataset)
-    two_tower = TwoTower(spec, tiny_dataset.manifest.vocabularies)
-    item = next(iter(training_batches(tiny_dataset, spec.train))).apart().item_key.numpy()
+    rig = Rig(tiny_dataset, *keys)
+    item = next(iter(training_batches(tiny_dataset, rig.spec.train))).apart().item_key.numpy()
     columns = 64 - (item[:, np.newaxis] == item).sum(axis=1) + 1  # without other examples' copies of its item
-    batches = prepared_batches(tiny_dataset, corpus, two_tower=two_tower, spec=spec, groups=None)
-    losses = TrainingStep(two_tower, corpus, spec=spec).over(batches)().numpy()
+    losses = rig.steps()().numpy()
     assert losses[1] == pytest.approx(np.log(columns).mean(), rel=1e-5)
 
 
@@ -155,11 +136,8 @@ def test_every_operation_of_a_step_has_a_kernel_for_gpus(tiny_dataset):
     """Without one TensorFlow takes what it reads to the host and back, in every step."""
     keys = ["train.precision=bfloat16", "train.weight_decay=0.1", "train.learnable_temperature=true"]
     keys += ["ssl.projection_head=8", "ssl.exclude_identical=true", "train.uniform_negatives=20"]
-    spec, corpus = build_spec(tiny_dataset.manifest.spec, keys, source="test"), read_corpus(tiny_dataset)
-    two_tower = TwoTower(spec, tiny_dataset.manifest.vocabularies)
-    groups = groups_to_train_with(tiny_dataset, spec.ssl)
-    batches = prepared_batches(tiny_dataset, corpus, two_tower=two_tower, spec=spec, groups=groups)
-    graph = TrainingStep(two_tower, corpus, spec=spec).over(batches).func.graph.as_graph_def()
+    rig = Rig(tiny_dataset, *keys)
+    graph = rig.steps(groups_to_train_with(tiny_dataset, rig.spec.ssl)).func.graph.as_graph_def()
     nodes, called = attrgetter("node", "library")(graph)
     nodes = [*nodes, *(node for function in called.function for node in function.node_def)]
     assert {"MatMul", "TensorScatterUpdate", "UnsortedSegmentSum"} <= {node.op for node in nodes}

@@ -7,16 +7,13 @@ import pytest
 import tensorflow as tf
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from training_specs import training_spec
+from training_specs import Rig, training_spec
 
 from features.spec.file import load_spec
 from model.network.draws import Rows, draw_key, uniform_rows
 from model.network.input import Corpus, read_corpus
 from model.network.kept_values import keep_values
-from model.network.two_tower import TwoTower
 from model.training.batch_streams import training_batches
-from model.training.prepared_batches import prepared_batches
-from model.training.training_step import TrainingStep
 from model.training.uniform_items import uniform_items
 
 
@@ -84,8 +81,8 @@ def test_each_purpose_has_a_draw_of_its_own_as_large_as_is_wanted(tiny_dataset):
 def test_uniform_negatives_join_the_batch_s_items_in_the_main_loss(tiny_dataset, id_dropout):
     keys = ("ssl.alpha=0", "train.uniform_negatives=25", "train.logq=0.6", f"train.item_id_dropout={id_dropout}")
     keys += ("train.seed=1",)
-    spec, corpus = training_spec(tiny_dataset, *keys), read_corpus(tiny_dataset)
-    two_tower = TwoTower(spec, tiny_dataset.manifest.vocabularies)
+    rig = Rig(tiny_dataset, *keys)
+    spec, corpus, two_tower = rig.spec, rig.corpus, rig.two_tower
     batch = next(iter(training_batches(tiny_dataset, spec.train))).apart()
     drawn = _first(corpus, spec)
     own = batch.item["item/page"].values.numpy()  # pages are in the order of the corpus
@@ -102,6 +99,4 @@ def test_uniform_negatives_join_the_batch_s_items_in_the_main_loss(tiny_dataset,
         logits = queries[example] @ items.T / spec.train.temperature - 0.6 * np.log(columns[item])
         kept = (item != own[example]) | (number == example)
         losses.append(np.log(np.sum(np.exp(logits[kept] - logits[example]))))
-    batches = prepared_batches(tiny_dataset, corpus, two_tower=two_tower, spec=spec, groups=None)
-    found = TrainingStep(two_tower, corpus, spec=spec).over(batches)().numpy()
-    np.testing.assert_allclose(found, [np.mean(losses), np.mean(losses), 0], rtol=1e-5)
+    np.testing.assert_allclose(rig.steps()(), [np.mean(losses), np.mean(losses), 0], rtol=1e-5)

@@ -5,9 +5,9 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from training_specs import training_spec
 
 from features.spec.evaluate import Evaluate
-from features.spec.file import build_spec
 from model.network.input import read_corpus
 from model.network.two_tower import TwoTower
 from model.ranking.split_pairs import read_split_pairs
@@ -60,7 +60,7 @@ def test_measures_the_weights_as_they_are(tiny_dataset, monkeypatch):
 
 
 def test_warns_where_no_query_s_ranking_is_deeper_than_the_cut_off(tiny_dataset, monkeypatch, capsys):
-    spec = build_spec(tiny_dataset.manifest.spec, ["ssl.alpha=0"], source="")
+    spec = training_spec(tiny_dataset, "ssl.alpha=0")
     two_tower = TwoTower(spec, tiny_dataset.manifest.vocabularies)
     corpus = read_corpus(tiny_dataset)
     found = read_split_pairs(tiny_dataset, "validation", item_ids=corpus.ids, settings=spec.evaluate)
@@ -133,7 +133,7 @@ def test_each_item_s_views_have_a_mask_of_their_own(tiny_dataset):
     towers = SimpleNamespace(item_features=tiny_dataset.features("item"))
 
     def views(*keys):
-        spec = build_spec(tiny_dataset.manifest.spec, keys, source="test")
+        spec = training_spec(tiny_dataset, *keys)
         return _views(items, towers, spec=spec, groups={"page": ["page"], "topic": ["topic"]})
 
     def masks(*keys):
@@ -146,7 +146,7 @@ def test_each_item_s_views_have_a_mask_of_their_own(tiny_dataset):
 
 
 def test_without_a_self_supervised_task_there_is_no_alignment(tiny_dataset):
-    spec = tiny_dataset.spec.model_copy(update={"ssl": tiny_dataset.spec.ssl.model_copy(update={"alpha": 0.0})})
+    spec = training_spec(tiny_dataset, "ssl.alpha=0")
     two_tower = TwoTower(spec, tiny_dataset.manifest.vocabularies)
     found = make_validation(two_tower, tiny_dataset, corpus=read_corpus(tiny_dataset), spec=spec, groups=None)()
     assert "alignment" not in found

@@ -10,6 +10,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 import tensorflow as tf
+from training_specs import training_spec
 
 from features.dataset import Dataset, EncodedFeature
 from features.spec.file import build_spec, load_spec
@@ -96,8 +97,7 @@ def test_what_a_training_started_from_is_ranked_once_and_kept_if_nothing_is_bett
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Steps at so low a rate change no ranking."""
-    keys = ("train.learning_rate=1e-6", "train.patience=1", "train.validate_every=2")
-    spec = build_spec(tiny_dataset.manifest.spec, keys, verb="train", source="test")
+    spec = training_spec(tiny_dataset, "train.learning_rate=1e-6", "train.patience=1", "train.validate_every=2")
     best = best_entry(read_history(trained))
     output = str(tmp_path / "model")
     with monkeypatch.context() as patch:

@@ -1,9 +1,37 @@
-"""A dataset's spec with other settings of a training."""
+"""A dataset's spec with other settings of a training, and what trains under them."""
+
+from collections.abc import Mapping
+from functools import partial
+
+import tensorflow as tf
 
 from features.dataset import Dataset
 from features.spec.file import build_spec
 from features.spec.spec import Spec
+from model.network.input import read_corpus
+from model.network.two_tower import TwoTower
+from model.training.prepared_batches import prepared_batches
+from model.training.training_step import TrainingStep
+
+Groups = Mapping[str, list[str]]
 
 
 def training_spec(dataset: Dataset, *overrides: str) -> Spec:
     return build_spec(dataset.manifest.spec, overrides, verb="train", source="test")
+
+
+class Rig:
+    """A training before its first step."""
+
+    def __init__(self, dataset: Dataset, *overrides: str) -> None:
+        self.dataset, self.spec, self.corpus = dataset, training_spec(dataset, *overrides), read_corpus(dataset)
+        vocabularies, directory = dataset.manifest.vocabularies, dataset.transform_directory
+        self.two_tower = TwoTower(self.spec, vocabularies, transform_directory=directory)
+        self.training = TrainingStep(self.two_tower, self.corpus, spec=self.spec)
+
+    def batches(self, groups: Groups | None = None) -> tf.data.Dataset:
+        return prepared_batches(self.dataset, self.corpus, two_tower=self.two_tower, spec=self.spec, groups=groups)
+
+    def steps(self, groups: Groups | None = None) -> partial[tf.Tensor]:
+        """A function that takes the next step."""
+        return self.training.over(self.batches(groups))
