@@ -1,13 +1,14 @@
 """Raw logs in partitions by day: the real clicks where they are, else generated ones."""
 
 import gzip
-import os
 from dataclasses import dataclass
 from pathlib import Path
 
+from places import FULL_DATA
+
 from pipelines.raw_logs import convert, generate
 
-WIKISPEEDIA = Path(os.environ.get("SSL_TWO_TOWER_DATA", Path(__file__).parents[2] / "../shared/data")) / "wikispeedia"
+WIKISPEEDIA = FULL_DATA / "wikispeedia"
 _LINES_A_DAY = 2000
 
 

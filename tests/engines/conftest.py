@@ -15,8 +15,8 @@ from typing import Any
 
 import pytest
 from engine_flags import Flags, engine_flags
+from places import ROOT, SAMPLE
 
-ROOT = Path(__file__).parents[2]
 SECONDS = 900
 """More than the slowest build takes on a machine that is busy with others."""
 
@@ -90,8 +90,8 @@ def run() -> Run:
 @pytest.fixture(scope="session")
 def sample(run: Run, once: Any) -> Input:
     """The sample that ships: text, categories, numbers, shared vocabularies, no times."""
-    raw = str(ROOT / "tests/data/debian-sample")
     flags = ("--spec", "debian", "--shards", "2")
+    raw = str(SAMPLE)
     return _input(raw, flags, once("engines-sample", lambda directory: _build_locally(run, raw, flags, directory)))
 
 

@@ -9,8 +9,6 @@ import pytest
 
 pytestmark = pytest.mark.engine
 
-ROOT = Path(__file__).parents[2]
-
 
 # The generated log on each engine; what else is built there says little more, and takes minutes.
 BUILDS = [

@@ -6,7 +6,6 @@ import re
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,8 +13,9 @@ from typing import Any
 
 import pytest
 from needs_java import NEEDS_JAVA
+from places import ROOT
+from waiting import wait_for
 
-ROOT = Path(__file__).parents[2]
 SECONDS = 240
 
 pytestmark = [pytest.mark.engine, NEEDS_JAVA]
@@ -47,15 +47,16 @@ def cluster(tmp_path: Path) -> Iterator[Cluster]:
     try:
         place = ("--host", "127.0.0.1", "--webui-port", "0")
         start("master", "org.apache.spark.deploy.master.Master", *place, "--port", "0")
-        _wait_for(lambda: "I have been elected leader" in (tmp_path / "master.log").read_text())
-        (url,) = re.findall(r"Starting Spark master at (spark://\S+)", (tmp_path / "master.log").read_text())
+        log = tmp_path / "master.log"
+        wait_for(lambda: "I have been elected leader" in log.read_text(), "a master", seconds=SECONDS)
+        (url,) = re.findall(r"Starting Spark master at (spark://\S+)", log.read_text())
         folders = [tmp_path / f"work{number}" for number in range(2)]
         resources = ("--cores", "1", "--memory", "1g")
         workers = [
             start(folder.name, "org.apache.spark.deploy.worker.Worker", *place, *resources, "-d", str(folder), url)
             for folder in folders
         ]
-        _wait_for(lambda: (tmp_path / "master.log").read_text().count("Registering worker") == 2)
+        wait_for(lambda: log.read_text().count("Registering worker") == 2, "two workers", seconds=SECONDS)
         yield Cluster(url, workers, folders)
     finally:
         for process in started:
@@ -83,7 +84,7 @@ def test_a_worker_killed_midway_changes_nothing(
     command = (sys.executable, "-m", "pipelines.cli", "aggregate-spark", *_flags(generated, output), *conf)
     running = _start(tmp_path / "log", *command)
     # Once rejects are written, lines and pairs lie on the disks of both workers.
-    _wait_for(lambda: any(output.glob("rejects/*.gz")) or not running.alive)
+    wait_for(lambda: any(output.glob("rejects/*.gz")) or not running.alive, "a file of rejects", seconds=SECONDS)
     assert running.alive
     assert any(cluster.folders[0].glob("app-*/*/stderr"))
     _kill(cluster.workers[0])
@@ -135,10 +136,3 @@ def _kill(process: "subprocess.Popen[bytes]") -> None:
     with contextlib.suppress(ProcessLookupError):
         os.killpg(process.pid, signal.SIGKILL)
     process.wait(30)
-
-
-def _wait_for(condition: Any) -> None:
-    until = time.monotonic() + SECONDS
-    while not condition():
-        assert time.monotonic() < until, "waited in vain"
-        time.sleep(0.1)

@@ -10,6 +10,7 @@ import pyarrow.parquet as pq
 import tensorflow as tf
 from example_files import read_examples
 from in_process import run
+from places import SAMPLE
 
 from model import export, train
 from model.network.two_tower import TwoTower, load_model
@@ -17,7 +18,6 @@ from model.serving.retriever import Retriever
 from pipelines import build_dataset
 
 Json = dict[str, Any]
-ROOT = Path(__file__).parents[2]
 TEXTS = ("section", "maintainer", "homepage_host", "name_words", "description_words")
 
 
@@ -61,7 +61,6 @@ class Sample:
 
 def export_sample(directory: Path) -> None:
     """Builds, trains and exports the sample, with a table of hashed rows; `stdout` is what the export printed."""
-    raw = ROOT / "tests/data/debian-sample"
     small = [
         "--set",
         "model={embedding_dim: 16, hidden: [32, 16], hashed_tables: {package: {rows: 900}}}",
@@ -69,7 +68,7 @@ def export_sample(directory: Path) -> None:
         "train.epochs=1",
     ]
     stages: list[tuple[Any, list[str | Path]]] = [
-        (build_dataset.main, ["--spec", "debian", "--raw", raw, "--output", directory / "dataset"]),
+        (build_dataset.main, ["--spec", "debian", "--raw", SAMPLE, "--output", directory / "dataset"]),
         (train.main, ["--dataset", directory / "dataset", "--output", directory / "model", *small]),
         (export.main, [*Sample(directory).inputs, "--output", Sample(directory).exported, "--json"]),
     ]

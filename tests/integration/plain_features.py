@@ -5,7 +5,7 @@ import math
 import re
 import statistics
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import pytest
@@ -37,9 +37,13 @@ def terms_of(id_: str, row: Json, *, name: str, feature: Json) -> list[str]:
         return [id_]
     value = row.get(name)
     if feature["kind"] == "text":
-        words = re.findall(r"\w+", (value or "").lower())
-        return [" ".join(words[i : i + n]) for n in feature.get("ngrams", [1]) for i in range(len(words) - n + 1)]
+        return grams(value, feature.get("ngrams", [1]))
     return (value or []) if feature["kind"] == "multivalued" else [value] if value else []
+
+
+def grams(text: str | None, lengths: Sequence[int] = (1, 2)) -> list[str]:
+    words = re.findall(r"\w+", (text or "").replace("İ", "i").lower())
+    return [" ".join(words[i : i + n]) for n in lengths for i in range(len(words) - n + 1)]
 
 
 def learn(

@@ -5,7 +5,8 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
-from exports import ROOT, Sample
+from exports import Sample
+from places import ROOT
 
 from features.dataset import Dataset
 from model.api import StageError, load_dataset, read_examples

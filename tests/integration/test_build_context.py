@@ -5,7 +5,6 @@ import math
 import re
 import shutil
 from collections import Counter
-from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +12,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from json_lines import json_lines
+from plain_features import grams
 
 from features.dataset import Dataset
 from features.statistics.protos import by_feature
@@ -30,12 +30,6 @@ def device(line: Json) -> list[str]:
 
 def moods(line: Json) -> list[str]:
     return [mood for mood in line.get("mood", []) if mood]
-
-
-def grams(line: Json) -> list[str]:
-    text = (line.get("search") or "").replace("İ", "i").lower()
-    words = re.findall(r"\w+", text)
-    return words + [" ".join(pair) for pair in pairwise(words)]
 
 
 def number(line: Json, name: str) -> list[float]:
@@ -56,7 +50,7 @@ def vocabularies(listening: Any) -> dict[str, list[str]]:
     return {
         "pair_device": in_order(Counter(term for line in lines for term in set(device(line)))),
         "pair_mood": in_order(Counter(term for line in lines for term in set(moods(line))), min_count=3),
-        "pair_search": in_order(Counter(term for line in lines for term in set(grams(line))), top_k=5),
+        "pair_search": in_order(Counter(term for line in lines for term in set(grams(line.get("search")))), top_k=5),
     }
 
 
@@ -90,7 +84,7 @@ def test_each_example_has_the_context_of_its_own_line(
                 "history": len(history),
                 "pair/device": codes(device(line), "pair_device", 1),
                 "pair/mood": codes(moods(line), "pair_mood", 2),
-                "pair/search": codes(grams(line), "pair_search", 4),
+                "pair/search": codes(grams(line.get("search")), "pair_search", 4),
                 "pair/volume": normalised(line, "volume"),
                 "pair/seconds": normalised(line, "seconds"),
             }

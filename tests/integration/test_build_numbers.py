@@ -3,13 +3,14 @@
 import math
 from collections import defaultdict
 from fractions import Fraction
-from itertools import combinations, pairwise
+from itertools import combinations
 from typing import Any
 
 import numpy as np
 import pytest
 import tensorflow as tf
 import tensorflow_transform as tft
+from plain_features import grams
 from sklearn.metrics import mutual_info_score
 
 Json = dict[str, Any]
@@ -99,11 +100,6 @@ def test_mutual_information_of_the_shop(shop: Any, shop_dataset: Any) -> None:
         ],
     }
     check_mutual_information(shop_dataset.mutual_information(), columns, [1] * len(rows))
-
-
-def grams(title: str | None) -> list[str]:
-    words = (title or "").lower().replace("-", " ").split()
-    return words + [f"{a} {b}" for a, b in pairwise(words)]
 
 
 def test_mutual_information_weighted_by_train_count(pages_dataset: Any) -> None:

@@ -8,9 +8,9 @@ import sys
 from pathlib import Path
 
 import pytest
+from places import SAMPLE
 from waiting import killed_at_the_end, wait_for
 
-SAMPLE = Path(__file__).parent.parent / "data" / "debian-sample"
 SMALL = ["--set", "model={embedding_dim: 16, hidden: [32, 16]}", "--most-steps", "40"]
 
 

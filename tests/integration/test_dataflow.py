@@ -21,6 +21,7 @@ from google.protobuf.wrappers_pb2 import BytesValue
 from lock_files import locked
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
+from places import ROOT, SAMPLE
 
 from pipelines.beam.options import parse_beam_flags
 from pipelines.build_dataset import build_graph, main, plan_build
@@ -28,10 +29,9 @@ from pipelines.build_options import make_parser
 from stage.command_line import run_command
 from stage.output import start_output
 
-ROOT = Path(__file__).parents[2]
 TEMPLATE = ROOT / "dataflow_templates" / "build_dataset"
 FLAGS = [
-    *("--spec", "debian", "--raw", str(ROOT / "tests/data/debian-sample")),
+    *("--spec", "debian", "--raw", str(SAMPLE)),
     # A feature of each kind: each more makes the graph larger.
     "--set=query.features={package: {kind: id}}",
     "--set=item.features={package: {kind: id}, section: {kind: categorical}, debtags: {kind: multivalued}, "

@@ -16,6 +16,7 @@ from typing import Any
 
 import pytest
 from needs_java import NEEDS_JAVA
+from places import ROOT, SAMPLE
 
 from features.dataset import Dataset
 from model import train
@@ -25,8 +26,6 @@ from stage.manifest import Manifest
 
 pytestmark = pytest.mark.slow
 
-ROOT = Path(__file__).parents[2]
-SAMPLE = str(ROOT / "tests/data/debian-sample")
 KILLS_IN_A_ROW = 4
 
 
@@ -142,7 +141,7 @@ FEATURES = [
 
 def test_a_build_killed_at_any_moment(undisturbed: Callable[[list[str]], Command], capsys: Any) -> None:
     flags = ["--shards", "2", "--set", FEATURES[0], "--set", FEATURES[1]]
-    build = undisturbed(["build-dataset", "--spec", "debian", "--raw", SAMPLE, *flags])
+    build = undisturbed(["build-dataset", "--spec", "debian", "--raw", str(SAMPLE), *flags])
     killed = refused = 0
     for after, seconds in moments(build, seed=1):
         killed += build.kill(after, seconds)
@@ -167,7 +166,7 @@ def test_a_build_killed_at_any_moment(undisturbed: Callable[[list[str]], Command
 
 @NEEDS_JAVA
 def test_a_spark_aggregation_killed_at_any_moment(undisturbed: Callable[[list[str]], Command]) -> None:
-    flags = ["--spec", "debian", "--raw", SAMPLE, "--shards", "2"]
+    flags = ["--spec", "debian", "--raw", str(SAMPLE), "--shards", "2"]
     aggregate = undisturbed(["aggregate-spark", *flags, "--master", "local[2]"])
     refused = 0
     # Of the whole run, but counted from its mark: the last may come too late.

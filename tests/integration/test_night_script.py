@@ -11,8 +11,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from json_lines import json_lines
+from places import ROOT
 
-ROOT = Path(__file__).parents[2]
 SPEC = """
 name: shop
 sources:
@@ -39,12 +40,9 @@ def write_shop(directory: Path) -> None:
     for day in (NIGHTS[-1] - timedelta(days) for days in range(29)):
         users = rng.integers(100, size=300)
         products = users % 5 + 5 * rng.integers(40, size=300)
-        (events / f"{day}.jsonl").write_text(
-            "".join(
-                json.dumps({"user": f"u{user}", "product": f"p{product}", "time": f"{day}T12:00:00Z"}) + "\n"
-                for user, product in zip(users, products, strict=True)
-            )
-        )
+        pairs = zip(users, products, strict=True)
+        lines = ({"user": f"u{user}", "product": f"p{product}", "time": f"{day}T12:00:00Z"} for user, product in pairs)
+        (events / f"{day}.jsonl").write_bytes(json_lines(lines))
 
 
 def run_night(directory: Path, day: date) -> None:

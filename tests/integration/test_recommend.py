@@ -3,7 +3,6 @@
 import json
 import re
 import shutil
-import tracemalloc
 from decimal import Decimal
 from pathlib import Path
 from types import SimpleNamespace
@@ -15,6 +14,7 @@ import pytest
 import tensorflow as tf
 from exports import Json, Sample, encoded
 from in_process import run
+from peak_memory import with_peak
 
 from features.shards import shard_of
 from features.spec.file import load_spec
@@ -174,10 +174,7 @@ def test_a_gpu_computes_in_all_bits_too(sample: Sample, monkeypatch: pytest.Monk
 def test_an_item_s_embedding_costs_no_copy_of_the_corpus(sample: Sample) -> None:
     opened = sample.retriever
     opened.embed_items(["perl"])  # TensorFlow and Python keep something of a first call
-    tracemalloc.start()
-    opened.embed_items(["perl"])
-    peak = tracemalloc.get_traced_memory()[1]
-    tracemalloc.stop()
+    _, peak = with_peak(lambda: opened.embed_items(["perl"]))
     assert peak < 3000 * 16 * 4 / 2
 
 

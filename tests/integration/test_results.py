@@ -5,17 +5,16 @@ import re
 from collections import defaultdict
 from collections.abc import Iterator
 from functools import cache
-from pathlib import Path
 from typing import NamedTuple
 
 import pytest
+from places import ROOT
 
 from model.comparison.results import read_results
 from model.comparison.results_file import Results
 from model.comparison.tables import tables
 from model.comparison.variants import VARIANTS
 
-ROOT = Path(__file__).parents[2]
 KEPT = sorted(path.parent.name for path in (ROOT / "results").glob("*/studies"))
 AGAINST = ("plain-id-dropout", "plain-id-dropout + cold correction at 2%", "cfm")
 """What gains are shown over that documents quote beside those of `tables.md`; told as `compare --against` tells it."""

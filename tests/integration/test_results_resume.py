@@ -1,17 +1,16 @@
 """What results keep are trainings on datasets that today's build still makes: else who copies them can't go on."""
 
 import json
-import os
 from pathlib import Path
 
 import pytest
+from places import ROOT, full_data
 
 from pipelines import build_dataset
 from pipelines.raw_logs import convert
 from stage.manifest import Manifest
 
-RESULTS = Path(__file__).parents[2] / "results"
-DATA = Path(os.environ.get("SSL_TWO_TOWER_DATA", Path(__file__).parents[2] / "../shared/data"))
+RESULTS = ROOT / "results"
 
 COLD = ["split.cold_items=0.1"]
 UNKNOWN = [*COLD, "item.features.page.min_count=1", "query.features.page.min_count=1"]
@@ -34,10 +33,7 @@ KEPT = [(path.parts[-4], path) for path in sorted(RESULTS.glob("*/studies/fracti
 @pytest.fixture(scope="module")
 def raw(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     """The raw logs by the public data's name."""
-    inputs = {"wikispeedia": DATA / "wikispeedia", "debian": DATA / "debian" / "Packages.trixie.xz"}
-    for path in inputs.values():
-        if not path.exists():
-            pytest.skip(f"no full data: {path} is not there (SSL_TWO_TOWER_DATA says where)")
+    inputs = {"wikispeedia": full_data("wikispeedia"), "debian": full_data("debian/Packages.trixie.xz")}
     outputs = {name: str(tmp_path_factory.mktemp(name) / "raw") for name in inputs}
     for name, path in inputs.items():
         convert.main([name, "--input", str(path), "--output", outputs[name]])

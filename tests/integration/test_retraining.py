@@ -2,17 +2,16 @@
 
 import gzip
 import json
-import os
 from datetime import datetime
 from pathlib import Path
 
 import pytest
+from json_lines import json_lines
+from places import full_data
 
 from model import train
 from pipelines import build_dataset
 from pipelines.raw_logs import convert
-
-DATA = Path(os.environ.get("SSL_TWO_TOWER_DATA", Path(__file__).parents[2] / "../shared/data")) / "wikispeedia"
 
 # Clicks up to the last of these days; the last but one starts the test split, and the first the validation split.
 BEFORE = ("2010-11-01", "2010-12-01", "2011-01-01")
@@ -21,10 +20,8 @@ NOW = ("2011-05-01", "2011-06-01", "2011-07-01")
 
 @pytest.fixture(scope="module")
 def raw(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    if not DATA.is_dir():
-        pytest.skip(f"no full data: {DATA} is not there (SSL_TWO_TOWER_DATA says where)")
     directory = tmp_path_factory.mktemp("wikispeedia") / "raw"
-    convert.main(["wikispeedia", "--input", str(DATA), "--output", str(directory)])
+    convert.main(["wikispeedia", "--input", str(full_data("wikispeedia")), "--output", str(directory)])
     return directory
 
 
@@ -40,8 +37,7 @@ def _cut(raw: Path, directory: Path, *, end: str) -> Path:
     items = [row for row in _rows(raw, "items-*") if row["item_id"] in seen]
     directory.mkdir()
     for name, rows in (("interactions-click-0", clicks), ("items-0", items)):
-        lines = "".join(json.dumps(row) + "\n" for row in rows)
-        (directory / f"{name}.jsonl.gz").write_bytes(gzip.compress(lines.encode()))
+        (directory / f"{name}.jsonl.gz").write_bytes(gzip.compress(json_lines(rows)))
     return directory
 
 

@@ -19,7 +19,9 @@ import pytest
 import yaml
 from apache_beam.options.pipeline_options import PipelineOptions
 from in_process import Built
+from json_lines import json_lines
 from needs_java import NEEDS_JAVA
+from places import ROOT
 
 from features.spec.file import load_spec
 from pipelines import cli
@@ -29,8 +31,6 @@ from pipelines.beam.aggregate import aggregate
 from pipelines.beam.runner import run_pipeline
 from pipelines.build_dataset import plan_build
 from pipelines.build_options import make_parser
-
-ROOT = Path(__file__).parents[2]
 
 pytestmark = NEEDS_JAVA
 
@@ -178,10 +178,10 @@ def test_of_partitions_it_tells_what_a_build_tells_and_caps_as_it_does(run: Run,
         # The second day is written in seconds; the fourth is validation, the fifth test.
         at = (noon + 86_400_000 * day) // (1_000 if day == 1 else 1)
         lines = [{"query_id": f"u{n}", "item_id": f"f{(n + day) % 5}", "event": "see", "at": at} for n in range(50)]
-        (tmp_path / f"log/2024-01-0{day + 1}.jsonl").write_text("".join(f"{json.dumps(line)}\n" for line in lines))
+        (tmp_path / f"log/2024-01-0{day + 1}.jsonl").write_bytes(json_lines(lines))
     with (tmp_path / "log/2024-01-01.jsonl").open("a") as file:
         file.write("no\n")
-    (tmp_path / "items/2024-01-02.jsonl").write_text("".join(f'{{"item_id": "f{n}"}}\n' for n in range(5)))
+    (tmp_path / "items/2024-01-02.jsonl").write_bytes(json_lines({"item_id": f"f{n}"} for n in range(5)))
     (tmp_path / "days.yaml").write_text(yaml.safe_dump(spec))
     flags = ["--spec", str(tmp_path / "days.yaml"), "--raw", str(tmp_path), "--shards", "2"]
     flags += ["--data-start", "2024-01-01", "--data-end", "2024-01-06", "--test-start", "2024-01-05"]

@@ -7,17 +7,16 @@ import runpy
 import subprocess
 import sys
 from importlib.metadata import PackageNotFoundError, packages_distributions, requires
-from pathlib import Path
 from typing import Any
 
 import pytest
 import setuptools
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
+from places import ROOT
 
 from pipelines.cli import VERBS
 
-ROOT = Path(__file__).parents[2]
 IMPORT = """
 import importlib.abc, json, sys
 

@@ -1,6 +1,5 @@
 """Pairs of values, against a plain count of them."""
 
-import tracemalloc
 from collections import Counter
 from itertools import chain, pairwise, product
 
@@ -8,6 +7,7 @@ import numpy as np
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
+from peak_memory import with_peak
 
 from features.item_values import Values
 from features.value_pairs import count_value_pairs
@@ -57,10 +57,7 @@ def test_pairs_are_counted_by_cell_and_size_however_many_at_once(
 @pytest.mark.parametrize("rows", [[list(range(60))] * 500, [list(range(1340))]], ids=["many rows", "one heavy row"])
 def test_what_is_in_memory_grows_neither_with_the_rows_nor_with_what_a_row_has(rows: list[list[int]]) -> None:
     many = values(rows, len(rows[0]))  # 1.8 M pairs, of some 60 bytes
-    tracemalloc.start()
-    try:
-        pairs = sum(int(part.counts.sum()) for part in count_value_pairs(many, many, weights=None, at_once=36_000))
-        assert pairs == sum(len(row) ** 2 for row in rows)
-        assert tracemalloc.get_traced_memory()[1] < 10e6
-    finally:
-        tracemalloc.stop()
+    parts = count_value_pairs(many, many, weights=None, at_once=36_000)
+    pairs, peak = with_peak(lambda: sum(int(part.counts.sum()) for part in parts))
+    assert pairs == sum(len(row) ** 2 for row in rows)
+    assert peak < 10e6

@@ -1,8 +1,7 @@
-import tracemalloc
-
 import numpy as np
 import pytest
 import scipy.stats
+from peak_memory import with_peak
 
 from model.ranking.bootstrap import Bootstrap, Estimate, Sampled, SeedTerms, seed_terms
 from model.ranking.metrics import RankedSplit
@@ -64,10 +63,7 @@ def test_the_draws_are_those_of_all_resamples_at_once(queries, resamples) -> Non
 
 
 def test_drawing_takes_little_more_memory_than_the_draws() -> None:
-    tracemalloc.start()
-    Bootstrap(10_000, resamples=400)
-    peak = tracemalloc.get_traced_memory()[1]
-    tracemalloc.stop()
+    _, peak = with_peak(lambda: Bootstrap(10_000, resamples=400))
     # 400 resamples in 2 bytes, and of 64 twice in 8; all of them in 8 would be 32 MB, twice 64 MB.
     assert peak < 1.1 * (400 * 2 + 2 * 64 * 8) * 10_000
 
@@ -86,10 +82,7 @@ def test_what_is_too_much_to_keep_is_drawn_anew_the_same(most_kept: int, monkeyp
 def test_what_is_drawn_anew_takes_no_more_memory_the_more_queries_there_are(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("model.ranking.bootstrap._MOST_KEPT", 64 * 1000)
     terms = {"recall": _terms(np.ones(20_000), np.ones(20_000))}
-    tracemalloc.start()
-    Bootstrap(20_000, resamples=64).sample(terms)
-    peak = tracemalloc.get_traced_memory()[1]
-    tracemalloc.stop()
+    _, peak = with_peak(lambda: Bootstrap(20_000, resamples=64).sample(terms))
     # Parts of 64,000 weights in 8 bytes, a few of them, and the terms; all 64 resamples at once would be 10 MB.
     assert peak < 4e6
 

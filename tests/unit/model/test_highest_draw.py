@@ -1,9 +1,8 @@
 """The highest of so many of the lowest draws, however many come."""
 
-import tracemalloc
-
 import numpy as np
 import pytest
+from peak_memory import with_peak
 
 from model.ranking.split_pairs import highest_draw
 
@@ -34,9 +33,6 @@ def test_where_no_more_came_than_are_drawn_none_is_the_highest(batches: list[np.
 def test_what_is_not_drawn_is_not_kept() -> None:
     generator = np.random.default_rng(1)
     draws = (generator.integers(1 << 63, size=1000, dtype=np.uint64) for _ in range(500))
-    tracemalloc.start()
-    try:
-        assert highest_draw(draws, 100, distinct=True) is not None
-        assert tracemalloc.get_traced_memory()[1] < 1 << 20  # all of them take 4 MB
-    finally:
-        tracemalloc.stop()
+    found, peak = with_peak(lambda: highest_draw(draws, 100, distinct=True))
+    assert found is not None
+    assert peak < 1 << 20  # all of them take 4 MB

@@ -1,5 +1,4 @@
 import math
-import tracemalloc
 from typing import NoReturn
 from unittest import mock
 
@@ -9,6 +8,7 @@ import scipy.sparse as sp
 import tensorflow as tf
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from peak_memory import with_peak
 
 from model.ranking import ranking
 from model.ranking.ranking import embed, embedding_scorer, rank_pairs
@@ -52,12 +52,11 @@ def test_embedding_more_at_a_time_than_the_memory_holds_says_what_to_lower() -> 
 
 def test_embedding_a_batch_copies_no_features_of_all() -> None:
     codes = tf.RaggedTensor.from_row_splits(tf.range(1 << 20, dtype=tf.int64), [0, 1, 3, 1 << 20])
-    tracemalloc.start()
-    found = embed(
-        lambda some: tf.reduce_max(some["item/page"], axis=1, keepdims=True), {"item/page": codes}, batch_size=2
+    found, peak = with_peak(
+        lambda: embed(
+            lambda some: tf.reduce_max(some["item/page"], axis=1, keepdims=True), {"item/page": codes}, batch_size=2
+        )
     )
-    _, peak = tracemalloc.get_traced_memory()
-    tracemalloc.stop()
     assert found.tolist() == [[0], [2], [(1 << 20) - 1]]
     assert peak < 1 << 20  # the codes take 8 MiB
 
@@ -179,10 +178,7 @@ def test_equal_embeddings_are_found_across_parts(monkeypatch: pytest.MonkeyPatch
 def test_a_ranking_makes_one_copy_of_the_embeddings_beside_the_transposed_ones() -> None:
     corpus = np.random.default_rng(0).standard_normal((20_000, 64)).astype(np.float32)
     corpus[1] = corpus[0]
-    tracemalloc.start()
-    embedding_scorer(corpus[:1], corpus)
-    peak = tracemalloc.get_traced_memory()[1]  # without TensorFlow's
-    tracemalloc.stop()
+    _, peak = with_peak(lambda: embedding_scorer(corpus[:1], corpus))  # without TensorFlow's
     assert peak < 1.5 * corpus.nbytes
 
 

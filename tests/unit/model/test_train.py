@@ -5,7 +5,6 @@ import json
 import re
 import shutil
 import signal
-import tracemalloc
 from contextlib import suppress
 from itertools import count
 from pathlib import Path
@@ -14,6 +13,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import tensorflow as tf
+from peak_memory import with_peak
 from tensorflow.python.framework.config import is_op_determinism_enabled
 from training_specs import training_spec
 
@@ -80,10 +80,8 @@ def test_weights_are_hashed_one_array_in_memory_at_a_time(tmp_path):
     assert _content(path) == (hashlib.sha256(read).hexdigest(), 4)
 
     pack(path, {name: np.zeros([2, 1 << 20], np.float32) for name in "abc"})  # 8 MiB each
-    tracemalloc.start()
-    assert _content(path)[1] == 6 << 20
-    _, peak = tracemalloc.get_traced_memory()
-    tracemalloc.stop()
+    content, peak = with_peak(lambda: _content(path))
+    assert content[1] == 6 << 20
     assert 8 << 20 <= peak < 12 << 20
 
 

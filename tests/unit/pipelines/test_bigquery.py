@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pyarrow as pa
 import pytest
+from places import SAMPLE
 
 from features.interactions import Window, reject_bad_lines
 from features.spec.sources import Source
@@ -20,7 +21,6 @@ from stage.errors import StageError, UsageError
 
 COLUMNS = Columns(pa.schema([("id", pa.string()), ("n", pa.float64())]), {"sources.items.id": "id"})
 TABLE = InputFile(path="bq://p.d.t", name="bq://p.d.t", size=0, number=3, format="bigquery")
-SAMPLE = Path(__file__).parents[2] / "data" / "debian-sample"
 
 
 def test_the_window_stands_in_a_query_where_it_names_it() -> None:

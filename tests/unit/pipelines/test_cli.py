@@ -11,6 +11,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 import pytest
+from places import ROOT, SAMPLE
 
 from features.spec.file import load_spec
 from features.spec.sections_read import SECTIONS_READ
@@ -19,7 +20,6 @@ from stage.command_line import run_command
 from stage.errors import StageError
 from stage.manifest import Manifest, StageName
 
-ROOT = Path(__file__).parents[3]
 Parse = Callable[[list[str]], tuple[Namespace, list[str]]]
 
 
@@ -84,7 +84,7 @@ def test_without_spark_it_says_how_to_get_it(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(sys.modules, "pyspark", None)
-    source = ["--spec", "debian", "--raw", str(ROOT / "tests/data/debian-sample")]
+    source = ["--spec", "debian", "--raw", str(SAMPLE)]
     assert run_command(dispatch, ["aggregate-spark", *source, "--output", str(tmp_path / "aggregate")]) == 1
     expected = (
         "error: aggregate-spark needs pyspark, found none: pip install '.[spark]' in a checkout of ssl-two-tower\n"
@@ -95,7 +95,7 @@ def test_without_spark_it_says_how_to_get_it(
 
 def test_another_module_that_is_not_there_is_no_missing_spark(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "pipelines.spark.job", None)
-    source = ["--spec", "debian", "--raw", str(ROOT / "tests/data/debian-sample")]
+    source = ["--spec", "debian", "--raw", str(SAMPLE)]
     with pytest.raises(ModuleNotFoundError, match=r"pipelines\.spark\.job"):
         dispatch(["aggregate-spark", *source, "--output", str(tmp_path / "aggregate")])
 

@@ -4,6 +4,7 @@ import shutil
 from pathlib import Path
 
 import pytest
+from places import SAMPLE
 
 from features.interactions import Window
 from features.spec.file import load_spec
@@ -15,8 +16,6 @@ from pipelines.aggregation.raw_directory import check_raw
 from pipelines.cli import dispatch
 from stage.command_line import run_command
 from stage.errors import StageError, UsageError
-
-SAMPLE = Path(__file__).parents[2] / "data" / "debian-sample"
 
 
 def test_a_local_build_that_will_not_fit_says_so_before_it_starts(

@@ -1,9 +1,8 @@
 """Which items a shard wants, and what comes back to it."""
 
-from pathlib import Path
-
 import pyarrow as pa
 import pytest
+from places import SAMPLE
 
 from features.spec.file import load_spec
 from pipelines.aggregation import item_join
@@ -15,7 +14,6 @@ from pipelines.aggregation.plan import make_plan
 from pipelines.build_options import make_parser
 from stage.manifest import File, Manifest
 
-SAMPLE = Path(__file__).parents[2] / "data" / "debian-sample"
 HALVES = pa.schema([("id", pa.string()), ("half", pa.binary())])
 
 

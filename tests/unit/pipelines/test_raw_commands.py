@@ -3,10 +3,10 @@
 import gzip
 import hashlib
 import json
-import os
 from pathlib import Path
 
 import pytest
+from places import SAMPLE, full_data
 
 from pipelines.raw_logs import convert, generate, raw_output
 from pipelines.raw_logs.public_files import LeftOut
@@ -16,8 +16,6 @@ from stage.manifest import Manifest
 
 INDEX = "Package: a\nDepends: b\n\nPackage: b\n"
 GENERATE = "--interactions 3000 --queries 50 --items 40 --seed 7".split()  # noqa: SIM905
-SAMPLE = Path(__file__).parents[2] / "data" / "debian-sample"
-FULL_DATA = Path(os.environ.get("SSL_TWO_TOWER_DATA", Path(__file__).parents[3] / "../shared/data"))
 
 
 @pytest.fixture
@@ -147,9 +145,7 @@ def test_the_shipped_sample_is_whole_and_small():
 
 
 def test_the_shipped_sample_is_what_the_converter_makes(tmp_path):
-    index = FULL_DATA / "debian" / "Packages.trixie.xz"
-    if not index.exists():
-        pytest.skip(f"no full data: {index} is not there (SSL_TWO_TOWER_DATA says where)")
+    index = full_data("debian/Packages.trixie.xz")
     convert.main(["debian", "--input", str(index), "--output", str(tmp_path / "raw"), "--sample-sources", "3000"])
     made, shipped = files_of(tmp_path / "raw"), files_of(SAMPLE)
     # Uncompressed: another version of zlib may compress to other bytes.
@@ -157,9 +153,7 @@ def test_the_shipped_sample_is_what_the_converter_makes(tmp_path):
 
 
 def test_full_wikispeedia_leaves_every_line_of_the_public_files(tmp_path):
-    if not (FULL_DATA / "wikispeedia").exists():
-        pytest.skip(f"no full data: {FULL_DATA}/wikispeedia is not there (SSL_TWO_TOWER_DATA says where)")
-    convert.main(["wikispeedia", "--input", str(FULL_DATA / "wikispeedia"), "--output", str(tmp_path / "raw")])
+    convert.main(["wikispeedia", "--input", str(full_data("wikispeedia")), "--output", str(tmp_path / "raw")])
     manifest = Manifest.read(str(tmp_path / "raw"), "raw")
     # Lines of links.tsv; pages of all paths that are neither < nor the first; lines of articles.tsv.
     assert manifest.counts == {"interactions-link": 119_882, "interactions-click": 244_091, "items": 4_604}
