@@ -10,14 +10,12 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from datetime import datetime
-from io import BytesIO
 from pathlib import Path
 from typing import Any
 
-import pyarrow as pa
-import pyarrow.parquet as pq
 import pytest
 import yaml
+from formats import parquet
 from json_lines import json_lines
 from waiting import wait_for
 
@@ -35,17 +33,6 @@ SPEC: Json = {
 }
 LINES = [{"query_id": f"u{n % 7}", "item_id": f"a{n % 5}", "event": "get"} for n in range(60)]
 ITEMS = [{"item_id": f"a{n}"} for n in range(5)]
-
-
-def parquet(rows: list[Json], **types: pa.DataType) -> bytes:
-    table = pa.Table.from_pylist(rows)
-    for name, kind in types.items():
-        table = table.set_column(table.schema.get_field_index(name), name, table.column(name).cast(kind))
-    sink = BytesIO()
-    pq.write_table(table, sink)
-    return sink.getvalue()
-
-
 GOOD = {"log/good.jsonl": json_lines(LINES), "items/items.jsonl": json_lines(ITEMS)}
 
 

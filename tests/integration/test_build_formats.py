@@ -9,11 +9,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import fastavro
-import pyarrow as pa
-import pyarrow.parquet as pq
 import pytest
 import zstandard
+from formats import avro, parquet
 from json_lines import json_lines
 
 Json = dict[str, Any]
@@ -52,25 +50,15 @@ def as_csv(rows: list[Json], number: int) -> tuple[str, bytes]:
 
 
 def as_parquet(rows: list[Json], number: int) -> tuple[str, bytes]:
-    sink = io.BytesIO()
-    pq.write_table(
-        pa.Table.from_pylist(rows), sink, row_group_size=40, compression=("none", "gzip", "zstd", "snappy")[number % 4]
-    )
-    return ".parquet", sink.getvalue()
+    compression = ("none", "gzip", "zstd", "snappy")[number % 4]
+    return ".parquet", parquet(rows, row_group_size=40, compression=compression)
 
 
 def as_avro(rows: list[Json], number: int) -> tuple[str, bytes]:
     types = {int: "long", str: ["null", "string"], list: {"type": "array", "items": "string"}}
-    fields = [{"name": name, "type": types[type(value)]} for name, value in rows[0].items()]
-    sink = io.BytesIO()
-    fastavro.writer(
-        sink,
-        {"type": "record", "name": "row", "fields": fields},
-        rows,
-        codec=("null", "deflate", "bzip2", "xz")[number % 4],
-        sync_interval=500,
-    )
-    ending, content = pack(sink.getvalue(), number) if number == 0 else ("", sink.getvalue())
+    columns = {name: types[type(value)] for name, value in rows[0].items()}
+    content = avro(rows, ("null", "deflate", "bzip2", "xz")[number % 4], sync_interval=500, **columns)
+    ending, content = pack(content, number) if number == 0 else ("", content)
     return f".avro{ending}", content
 
 

@@ -6,14 +6,13 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import pyarrow as pa
 import pytest
+from formats import COLUMNS, Read, Rows
 
 import pipelines.publish
 import pipelines.rollback
 from features.spec.file import load_spec
 from features.spec.sources import Source
-from pipelines.aggregation.columns import Columns
 from pipelines.aggregation.input_files import find_files, ranges_of
 from pipelines.aggregation.reading import read_batches
 from pipelines.cli import dispatch
@@ -21,11 +20,6 @@ from stage.command_line import run_command
 from stage.errors import StageError
 from stage.manifest import Manifest, describe_files
 from stage.parser import Parser
-
-Rows = list[dict[str, Any]]
-SCHEMA = pa.schema([("id", pa.string()), ("at", pa.float64()), ("tags", pa.list_(pa.string()))])
-COLUMNS = Columns(SCHEMA, {"sources.items.id": "id"}, "at")
-Read = Callable[..., tuple[Rows, list[int], list[tuple[int, str]]]]
 
 
 @pytest.fixture

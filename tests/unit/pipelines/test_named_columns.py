@@ -4,8 +4,8 @@ import gzip
 from collections.abc import Callable
 from pathlib import Path
 
+import formats
 import pyarrow as pa
-import pyarrow.parquet as pq
 import pytest
 import yaml
 from small_specs import small_tree
@@ -45,9 +45,7 @@ def check(tmp_path: Path) -> Check:
 
 
 def parquet(*columns: str, rows: int = 1) -> bytes:
-    sink = pa.BufferOutputStream()
-    pq.write_table(pa.table([pa.array(["x"] * rows, pa.string())] * len(columns), names=columns), sink)
-    return sink.getvalue().to_pybytes()
+    return formats.parquet(pa.table([pa.array(["x"] * rows, pa.string())] * len(columns), names=columns))
 
 
 @pytest.mark.parametrize(

@@ -12,18 +12,11 @@ from typing import Any
 
 import pytest
 import zstandard
+from formats import Read, Rows, ids
 
 from features.spec.sources import Source
 from pipelines.aggregation import blocks, input_files
 from pipelines.aggregation.input_files import find_files, ranges_of
-
-Rows = list[dict[str, Any]]
-Read = Callable[..., tuple[Rows, list[int], list[tuple[int, str]]]]
-
-
-def ids(rows: Rows) -> list[str]:
-    return [row["id"] for row in rows]
-
 
 COMPRESS = {".gz": gzip.compress, ".zst": zstandard.compress, ".bz2": bz2.compress}
 

@@ -16,24 +16,9 @@ import pytest
 import zstandard
 from fastavro._read_common import HEADER_SCHEMA
 from fastavro.read import BLOCK_READERS
+from formats import Read, Rows, avro, ids
 
 from stage.errors import StageError
-
-Rows = list[dict[str, Any]]
-Read = Callable[..., tuple[Rows, list[int], list[tuple[int, str]]]]
-
-
-def ids(rows: Rows) -> list[str]:
-    return [row["id"] for row in rows]
-
-
-def avro(rows: Rows, codec: str = "null", **types: Any) -> bytes:
-    fields = [{"name": name, "type": kind} for name, kind in types.items()]
-    sink = io.BytesIO()
-    schema = {"type": "record", "name": "row", "fields": fields}
-    fastavro.writer(sink, schema, rows, codec=codec, sync_interval=60)
-    return sink.getvalue()
-
 
 AT = {"type": "long", "logicalType": "timestamp-millis"}
 ARRAY_OF_NUMBERS = {"type": "array", "items": ["null", "boolean", "double"]}

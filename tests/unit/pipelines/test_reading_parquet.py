@@ -1,27 +1,20 @@
 """Files of Parquet: rows and places, types, and what is said of those that can't be read."""
 
-import io
 from collections.abc import Callable
 from datetime import UTC, datetime
 from decimal import Decimal
 from pathlib import Path
-from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from formats import COLUMNS, Read, parquet
 
 from features.places import locate
 from features.spec.sources import Source
 from pipelines.aggregation import batches
-from pipelines.aggregation.columns import Columns
 from pipelines.aggregation.input_files import find_files, ranges_of
 from pipelines.aggregation.reading import read_batches
-
-Rows = list[dict[str, Any]]
-SCHEMA = pa.schema([("id", pa.string()), ("at", pa.float64()), ("tags", pa.list_(pa.string()))])
-COLUMNS = Columns(SCHEMA, {"sources.items.id": "id"}, "at")
-Read = Callable[..., tuple[Rows, list[int], list[tuple[int, str]]]]
 
 
 def unchecked(texts: list[bytes | None]) -> pa.Array:
@@ -59,15 +52,9 @@ def test_texts_of_parquet_that_are_no_utf8_are_rejected_by_their_row(
     assert sum(batch.lines for batch in found) == 6
 
 
-def parquet(**columns: Any) -> bytes:
-    sink = io.BytesIO()
-    pq.write_table(pa.table(columns), sink)
-    return sink.getvalue()
-
-
 def test_times_of_parquet_are_times_and_missing_ones_missing(read: Read) -> None:
     noon = datetime(2024, 1, 1, 12, tzinfo=UTC)
-    content = parquet(id=["a", "b"], at=pa.array([noon, None], pa.timestamp("ms", "UTC")))
+    content = parquet({"id": ["a", "b"], "at": pa.array([noon, None], pa.timestamp("ms", "UTC"))})
     rows, _, bad = read("log.parquet", content)
     assert ([row["at"] for row in rows], bad) == ([noon, None], [])
 
@@ -78,7 +65,7 @@ def test_times_of_parquet_are_times_and_missing_ones_missing(read: Read) -> None
 def test_texts_of_parquet_in_other_types(read: Read, kind: pa.DataType) -> None:
     words = pa.array(["a", None, "b"]).cast(kind)
     tags = pa.ListArray.from_arrays([0, 2, 2, 3], words)
-    rows, _, bad = read("log.parquet", parquet(id=words, tags=tags))
+    rows, _, bad = read("log.parquet", parquet({"id": words, "tags": tags}))
     assert [(row["id"], row["tags"]) for row in rows] == [("a", ["a", None]), (None, []), ("b", ["b"])]
     assert bad == []
 
@@ -87,9 +74,8 @@ def test_texts_of_parquet_in_other_types(read: Read, kind: pa.DataType) -> None:
 def test_lists_of_dictionaries_are_read_across_row_groups(read: Read, row_group_size: int) -> None:
     words = pa.array(["x", "y", "x", "z", "w"]).dictionary_encode()
     tags = pa.ListArray.from_arrays(pa.array([0, 2, 2, 3, 4, 5], pa.int32()), words)
-    sink = io.BytesIO()
-    pq.write_table(pa.table({"id": [*"abcde"], "tags": tags}), sink, row_group_size=row_group_size)
-    rows, places, bad = read("log.parquet", sink.getvalue())
+    content = parquet({"id": [*"abcde"], "tags": tags}, row_group_size=row_group_size)
+    rows, places, bad = read("log.parquet", content)
     assert [(row["id"], row["tags"]) for row in rows] == [
         ("a", ["x", "y"]),
         ("b", []),
@@ -101,19 +87,19 @@ def test_lists_of_dictionaries_are_read_across_row_groups(read: Read, row_group_
 
 
 def test_bytes_of_parquet_that_are_no_text_are_rejected_by_their_row(read: Read) -> None:
-    rows, places, bad = read("log.parquet", parquet(id=[b"a", b"\xff", b"c"]))
+    rows, places, bad = read("log.parquet", parquet({"id": [b"a", b"\xff", b"c"]}))
     assert ([row["id"] for row in rows], places, bad) == (["a", "c"], [0, 2], [(1, "invalid_utf8")])
 
 
 def test_lists_of_parquet_that_are_all_of_one_length(read: Read) -> None:
     tags = pa.array([["x", "y"], ["z", None]], pa.list_(pa.string(), 2))
-    rows, _, bad = read("log.parquet", parquet(id=["a", "b"], tags=tags))
+    rows, _, bad = read("log.parquet", parquet({"id": ["a", "b"], "tags": tags}))
     assert ([row["tags"] for row in rows], bad) == ([["x", "y"], ["z", None]], [])
 
 
 def test_lists_of_integers_of_parquet_are_lists_of_texts(read: Read) -> None:
     tags = pa.array([[7, None, -(2**63)], []], pa.list_(pa.int64()))
-    rows, _, bad = read("log.parquet", parquet(id=["a", "b"], tags=tags))
+    rows, _, bad = read("log.parquet", parquet({"id": ["a", "b"], "tags": tags}))
     assert ([row["tags"] for row in rows], bad) == ([["7", None, "-9223372036854775808"], []], [])
 
 
@@ -128,15 +114,13 @@ def test_lists_of_integers_of_parquet_are_lists_of_texts(read: Read) -> None:
     ],
 )
 def test_numbers_of_parquet_in_other_types(read: Read, numbers: pa.Array, expected: list[float | None]) -> None:
-    rows, _, bad = read("log.parquet", parquet(id=["a", "b"], at=numbers))
+    rows, _, bad = read("log.parquet", parquet({"id": ["a", "b"], "at": numbers}))
     assert ([row["at"] for row in rows], bad) == (expected, [])
 
 
 def test_a_column_of_parquet_that_is_there_twice(read: Read, refused: Callable[..., str]) -> None:
     def content(*names: str) -> bytes:
-        sink = io.BytesIO()
-        pq.write_table(pa.table([["a"], ["b"], ["c"]], names=names), sink)
-        return sink.getvalue()
+        return parquet(pa.table([["a"], ["b"], ["c"]], names=names))
 
     expected = "TMP/log.parquet: expected one column id, found id, other, id"
     assert refused("log.parquet", content("id", "other", "id")) == expected
@@ -145,8 +129,6 @@ def test_a_column_of_parquet_that_is_there_twice(read: Read, refused: Callable[.
 
 @pytest.mark.parametrize("tags", [[{"name": "a"}], [["a"]], [1.0, None], [True], [Decimal("1.5")]])
 def test_parquet_whose_lists_hold_no_texts(refused: Callable[..., str], tags: list[object]) -> None:
-    sink = io.BytesIO()
-    pq.write_table(pa.table({"id": ["a"], "tags": [tags]}), sink)
-    said = refused("log.parquet", sink.getvalue())
+    said = refused("log.parquet", parquet({"id": ["a"], "tags": [tags]}))
     assert said.startswith("TMP/log.parquet: column tags: expected lists of texts or integers, found list<")
     assert "\n" not in said

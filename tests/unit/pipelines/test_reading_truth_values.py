@@ -1,12 +1,9 @@
 """true and false in columns of texts, a feature's or the event's: the same texts from each format, and no ids."""
 
-import io
 from pathlib import Path
 
-import fastavro
-import pyarrow as pa
-import pyarrow.parquet as pq
 import pytest
+from formats import avro, parquet
 from json_lines import json_lines
 
 from features.entities import table_columns
@@ -21,19 +18,6 @@ from stage.errors import StageError
 
 SIDE = Side.model_validate({"features": {"free": {"kind": "categorical"}, "words": {"kind": "text", "column": "id"}}})
 ROWS = [{"id": "a", "free": True}, {"id": "b", "free": None}, {"id": "c", "free": False}]
-
-
-def avro(rows: list[dict[str, object]], **types: object) -> bytes:
-    sink = io.BytesIO()
-    fields = [{"name": name, "type": kind} for name, kind in types.items()]
-    fastavro.writer(sink, {"type": "record", "name": "row", "fields": fields}, rows)
-    return sink.getvalue()
-
-
-def parquet(rows: list[dict[str, object]]) -> bytes:
-    sink = io.BytesIO()
-    pq.write_table(pa.Table.from_pylist(rows), sink)
-    return sink.getvalue()
 
 
 def read(directory: Path, name: str, content: bytes) -> list[Batch]:
