@@ -7,7 +7,7 @@ from typing import Any
 import tensorflow as tf
 
 
-def read_examples(files: Iterable[Path]) -> list[dict[str, Any]]:
+def read_examples(files: Iterable[Path | str]) -> list[dict[str, Any]]:
     """Every record: key -> its list."""
     return [_decode(record.numpy()) for record in tf.data.TFRecordDataset(list(map(str, files)), "GZIP")]
 

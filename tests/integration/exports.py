@@ -11,6 +11,7 @@ import tensorflow as tf
 from example_files import read_examples
 from in_process import run
 from places import SAMPLE
+from ragged_lists import ragged
 
 from model import export, train
 from model.network.two_tower import TwoTower, load_model
@@ -80,15 +81,8 @@ def export_sample(directory: Path) -> None:
 
 def encoded(examples: list[Json], side: str) -> Mapping[str, tf.RaggedTensor]:
     keys = [f"{side}/{name}" for name in ("package", "debtags", *TEXTS, "installed_size")]
-    return {
-        key: tf.ragged.constant(
-            [example.get(key, []) for example in examples],
-            tf.float32 if key.endswith("size") else tf.int64,
-            ragged_rank=1,
-            row_splits_dtype=tf.int64,
-        )
-        for key in keys
-    }
+    types = {f"{side}/installed_size": tf.float32}
+    return {key: ragged([example.get(key, []) for example in examples], types.get(key, tf.int64)) for key in keys}
 
 
 def request_of(rows: list[Json], exclude: list[list[str]]) -> dict[str, list[Any]]:

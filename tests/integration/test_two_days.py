@@ -15,6 +15,7 @@ import pytest
 import tensorflow as tf
 import yaml
 from published_exports import publish_export
+from example_files import read_examples
 from ragged_lists import ragged
 from training_specs import Rig, training_spec
 
@@ -93,11 +94,7 @@ def encode_by_hand(two_tower: TwoTower, model: Path, yesterday: list[Item], toda
 
 def pairs_of(dataset: Dataset, *splits: str) -> list[tuple[bytes, bytes]]:
     files = [file for split in splits for file in dataset.example_files(split)]  # type: ignore[arg-type]
-    found = []
-    for record in tf.data.TFRecordDataset(files, "GZIP"):
-        features = tf.train.Example.FromString(record.numpy()).features.feature
-        found.append((features["query_id"].bytes_list.value[0], features["item_id"].bytes_list.value[0]))
-    return found
+    return [(example["query_id"][0], example["item_id"][0]) for example in read_examples(files)]
 
 
 @dataclass(frozen=True)

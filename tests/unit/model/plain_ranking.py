@@ -4,17 +4,11 @@ from collections.abc import Collection
 
 import numpy as np
 import tensorflow as tf
+from example_files import read_examples
+from ragged_lists import ragged
 
 from features.dataset import Dataset
 from model.network.two_tower import TwoTower
-
-
-def read_examples(files: list[str]) -> list[dict[str, list[object]]]:
-    found = []
-    for record in tf.data.TFRecordDataset(files, "GZIP"):
-        features = tf.train.Example.FromString(record.numpy()).features.feature
-        found.append({key: list(getattr(f, f.WhichOneof("kind")).value) for key, f in features.items()})
-    return found
 
 
 def recall_at_10_the_plain_way(
@@ -27,10 +21,10 @@ def recall_at_10_the_plain_way(
         known.setdefault(example["query_id"][0], set()).add(example["item_id"][0])
     ids = [item["item_id"][0] for item in items]
     ranked = ids if among is None else among
-    item_embeddings = two_tower.encode_items(ragged(items, "item")).numpy().astype(np.float64)
+    item_embeddings = two_tower.encode_items(features(items, "item")).numpy().astype(np.float64)
     hits, tests = 0, read_examples(dataset.example_files("test"))
     tests = [example for example in tests if example["item_id"][0] in ranked]
-    query_embeddings = two_tower.encode_queries(ragged(tests, "query")).numpy().astype(np.float64)
+    query_embeddings = two_tower.encode_queries(features(tests, "query")).numpy().astype(np.float64)
     for example, embedding in zip(tests, query_embeddings, strict=True):
         query = example["query_id"][0]
         scores = {
@@ -43,14 +37,7 @@ def recall_at_10_the_plain_way(
     return hits / len(tests)
 
 
-def ragged(examples: list[dict[str, list[object]]], side: str) -> dict[str, tf.RaggedTensor]:
-    keys = {"query": ["page", "topic"], "item": ["page", "topic", "words", "size"]}[side]
-    return {
-        f"{side}/{key}": tf.ragged.constant(
-            [e.get(f"{side}/{key}", []) for e in examples],
-            dtype=tf.float32 if key == "size" else tf.int64,
-            ragged_rank=1,
-            row_splits_dtype=tf.int64,
-        )
-        for key in keys
-    }
+def features(examples: list[dict[str, list[object]]], side: str) -> dict[str, tf.RaggedTensor]:
+    names = {"query": ["page", "topic"], "item": ["page", "topic", "words", "size"]}[side]
+    lists = {name: [example.get(f"{side}/{name}", []) for example in examples] for name in names}
+    return {f"{side}/{name}": ragged(lists[name], tf.float32 if name == "size" else tf.int64) for name in names}

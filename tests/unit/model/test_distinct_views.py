@@ -4,6 +4,7 @@ import numpy as np
 import tensorflow as tf
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from ragged_lists import ragged
 from training_specs import Rig
 
 from features.dataset import EncodedFeature
@@ -18,13 +19,8 @@ FEATURES = [
 
 def _views(rows):
     """Ragged, of rows of (topics, words, sizes)."""
-    columns = zip(*rows, strict=True)
-    return {
-        f.key: tf.ragged.constant(
-            list(column), tf.float32 if f.kind == "numeric" else tf.int64, ragged_rank=1, row_splits_dtype=tf.int64
-        )
-        for f, column in zip(FEATURES, columns, strict=True)
-    }
+    columns = zip(FEATURES, zip(*rows, strict=True), strict=True)
+    return {f.key: ragged(column, tf.float32 if f.kind == "numeric" else tf.int64) for f, column in columns}
 
 
 def _rows(views):

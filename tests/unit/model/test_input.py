@@ -7,9 +7,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 import tensorflow as tf
+from example_files import read_examples
 from training_specs import Rig
 
-from model.network.input import example_parser, read_corpus, readable
+from model.network.input import read_corpus, readable
 from model.network.tensorflow_error import is_of_reading, reason_of
 from model.training import batch_streams
 from model.training.batch_streams import batch_ids, training_batches
@@ -51,18 +52,16 @@ def _pairs(batches):
     )
 
 
-def _stored_pairs(dataset):
-    parse = example_parser([*dataset.features("query"), *dataset.features("item")])
-    records = list(tf.data.TFRecordDataset(dataset.example_files("train"), "GZIP"))
-    found = parse(tf.stack(records))
-    return Counter(zip(found["query/page"].values.numpy(), found["item/page"].values.numpy(), strict=True))
+def _stored_pairs(*files):
+    """(query's page, item's page), in order."""
+    return [(example["query/page"][0], example["item/page"][0]) for example in read_examples(files)]
 
 
 def test_an_epoch_shows_every_row_once(tiny_dataset):
     # 500 rows in 8 streams of 62 or 63; 8 rows a step, a row a stream: 62 steps show the 62 first rows of each stream.
     batches = _take(tiny_dataset, 63, train=_train(tiny_dataset, batch_size=8))
-    stored = _stored_pairs(tiny_dataset)
-    assert sum(stored.values()) == 500
+    stored = _stored_pairs(*tiny_dataset.example_files("train"))
+    assert len(stored) == 500
     assert max(_pairs(batches[:62]).values()) == 1
     assert set(_pairs(batches)) == set(stored)
 
@@ -87,11 +86,8 @@ def test_streams_epochs_and_files_have_orders_of_their_own(tiny_dataset):
     # 2 streams of 4 files; 5 steps of 50 rows each are an epoch of 250.
     batches = _take(tiny_dataset, 10, train=_train(tiny_dataset, batch_size=100, input_streams=2))
     place = {}
-    parse = example_parser([*tiny_dataset.features("query"), *tiny_dataset.features("item")])
     for number, file in enumerate(tiny_dataset.example_files("train")):
-        found = parse(tf.stack(list(tf.data.TFRecordDataset(file, "GZIP"))))
-        pages = (found[key].values.numpy().tolist() for key in ("query/page", "item/page"))
-        place |= {pair: (number, row) for row, pair in enumerate(zip(*pages, strict=True))}
+        place |= {pair: (number, row) for row, pair in enumerate(_stored_pairs(file))}
     orders_of_files, orders_of_rows = [], []
     for stream in (0, 1):
         rows = [pair for batch in batches for pair in list(_pairs([batch]))[50 * stream : 50 * (stream + 1)]]
@@ -161,12 +157,10 @@ def test_files_that_an_epoch_has_passed_are_not_read_again(make_dataset, step, f
     dataset = make_dataset()
     train = _train(dataset, input_streams=3)
     expected = batch_ids(dataset, train, step=step)
-    parse = example_parser([], scalars=["query_id", "item_id"])
     others = []
     for file in dataset.example_files("train"):
-        found = parse(tf.stack(list(tf.data.TFRecordDataset(file, "GZIP"))))
-        ids = (found[key].numpy().astype(str).tolist() for key in ("query_id", "item_id"))
-        if set(expected).isdisjoint(zip(*ids, strict=True)):
+        ids = ((example["query_id"][0].decode(), example["item_id"][0].decode()) for example in read_examples([file]))
+        if set(expected).isdisjoint(ids):
             others.append(file)
     assert len(others) == 8 - files
     for file in others:
@@ -208,13 +202,9 @@ def test_a_query_or_an_item_of_many_kept_examples_is_kept_once(tiny_dataset, mon
     monkeypatch.setattr(batch_streams, "_kept", keep)
     training_batches(tiny_dataset, tiny_dataset.spec.train)
     found, query_of, item_of = kept[0].decode(tf.range(500, dtype=tf.int64))
-    ids = example_parser([], scalars=["query_id", "item_id"])
-    records = [
-        record for file in tiny_dataset.example_files("train") for record in tf.data.TFRecordDataset(file, "GZIP")
-    ]
-    sides = {"query": ids(tf.stack(records))["query_id"], "item": ids(tf.stack(records))["item_id"]}
+    stored = read_examples(tiny_dataset.example_files("train"))
     for side, numbers in (("query", query_of), ("item", item_of)):
-        different = len(set(sides[side].numpy()))
+        different = len({example[f"{side}_id"][0] for example in stored})
         assert found[f"{side}_key"].shape == (different,)
         assert sorted(set(numbers.numpy())) == list(range(different))
         for feature in tiny_dataset.features(side):
@@ -225,13 +215,8 @@ def test_files_that_do_not_divide_into_streams_are_one_of_equal_rows(tiny_datase
     # 8 files, 3 together; 25 steps of 60 rows are three epochs of 500.
     batches = _take(tiny_dataset, 25, train=_train(tiny_dataset, batch_size=60, input_streams=3))
     assert set(_pairs(batches).values()) == {3}
-    parse = example_parser([*tiny_dataset.features("query"), *tiny_dataset.features("item")])
-    mixed = 0
-    for file in tiny_dataset.example_files("train"):
-        found = parse(tf.stack(list(tf.data.TFRecordDataset(file, "GZIP"))))
-        pages = (found[key].values.numpy().tolist() for key in ("query/page", "item/page"))
-        mixed += not _pairs(batches[:1]).keys().isdisjoint(zip(*pages, strict=True))
-    assert mixed == 3
+    first, files = _pairs(batches[:1]).keys(), tiny_dataset.example_files("train")
+    assert sum(not first.isdisjoint(_stored_pairs(file)) for file in files) == 3
 
 
 def test_a_damaged_file_is_one_line(make_dataset):

@@ -6,7 +6,8 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from plain_ranking import read_examples, recall_at_10_the_plain_way
+from example_files import read_examples
+from plain_ranking import recall_at_10_the_plain_way
 
 from features.dataset import Dataset
 from model import evaluate, gate, report

@@ -4,7 +4,7 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 import pytest
-import tensorflow as tf
+from example_files import read_examples
 
 from features.dataset import Dataset
 from features.spec.evaluate import Evaluate
@@ -15,15 +15,10 @@ from model.ranking.split_pairs import SplitPairs, incidence, read_pair_ids, read
 from stage.errors import StageError
 
 
-def examples(dataset: Dataset, split: str) -> list[tf.train.Example]:
-    files = dataset.example_files(split)  # type: ignore[arg-type]
-    return [tf.train.Example.FromString(r.numpy()) for r in tf.data.TFRecordDataset(files, "GZIP")]
-
-
 def pairs_of(dataset: Dataset, split: str) -> set[tuple[bytes, bytes]]:
     """The plain way to the same."""
-    found = [e.features.feature for e in examples(dataset, split)]
-    return {(f["query_id"].bytes_list.value[0], f["item_id"].bytes_list.value[0]) for f in found}
+    found = read_examples(dataset.example_files(split))  # type: ignore[arg-type]
+    return {(example["query_id"][0], example["item_id"][0]) for example in found}
 
 
 def excluded(pairs: SplitPairs, ids: np.ndarray) -> set[tuple[bytes, bytes]]:
