@@ -16,7 +16,6 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 from apache_beam.io.filesystems import FileSystems
 from free_ports import free_ports
@@ -24,6 +23,7 @@ from google.auth.credentials import AnonymousCredentials
 from google.cloud.storage import Client
 from google_addresses import google_addresses
 from needs_java import NEEDS_JAVA
+from same_weights import assert_same_weights
 from waiting import killed_at_the_end, wait_for
 
 from features.dataset import Dataset
@@ -211,10 +211,7 @@ def test_a_training_from_and_to_an_object_store_that_is_interrupted(
     assert len(logs) == 3
     assert found - logs == {"manifest.json"} | {file["name"] for file in manifest["files"]}
     for name in ("weights.npz", _last_checkpoint(local)):
-        arrays, others = unpack(f"{output}/{name}"), unpack(f"{local}/{name}")
-        assert arrays.keys() == others.keys()
-        for key in arrays.keys() - {"history"}:
-            np.testing.assert_array_equal(arrays[key], others[key], err_msg=key)
+        assert_same_weights(unpack(f"{output}/{name}"), unpack(f"{local}/{name}"))
     evaluated = [
         run("evaluate", "--model", model, "--dataset", data, "--output", f"{model}-evaluated", "--json")
         for model, data in ((output, there), (local, dataset))

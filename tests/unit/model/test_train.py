@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from peak_memory import with_peak
+from same_weights import assert_same_weights
 from tensorflow.python.framework.config import is_op_determinism_enabled
 from training_specs import training_spec
 
@@ -33,12 +34,6 @@ from stage.manifest import Manifest
 
 def _weights(output):
     return unpack(f"{output}/weights.npz")
-
-
-def _assert_same(first, second):
-    assert first.keys() == second.keys()
-    for name, array in first.items():
-        np.testing.assert_array_equal(array, second[name], err_msg=name)
 
 
 def test_leaves_what_evaluation_needs(trained, tiny_dataset):
@@ -69,7 +64,7 @@ def test_leaves_what_evaluation_needs(trained, tiny_dataset):
 
 def test_a_loaded_model_has_the_weights_of_the_best_validation(trained, tiny_dataset):
     two_tower = load_model(trained)
-    _assert_same({name: v.numpy() for name, v in two_tower.weights().items()}, _weights(trained))
+    assert_same_weights({name: v.numpy() for name, v in two_tower.weights().items()}, _weights(trained))
     assert two_tower.encode_items(read_corpus(tiny_dataset).features).shape == (60, 8)
 
 
@@ -133,8 +128,8 @@ def test_goes_on_after_an_interruption_to_the_same_weights(
     monkeypatch.undo()
     monkeypatch.setattr("model.train.keep_best", lambda *_, **__: set())
     assert run_command(main, command) == 0
-    _assert_same(*(unpack(f"{o}/checkpoints/step-000000024.npz") | {"history": 0} for o in (output, last)))
-    _assert_same(_weights(output), _weights(whole))
+    assert_same_weights(*(unpack(f"{o}/checkpoints/step-000000024.npz") for o in (output, last)))
+    assert_same_weights(_weights(output), _weights(whole))
     history, of_whole = (json.loads((folder / "history.json").read_text()) for folder in (output, whole))
     for entry in [*history, *of_whole]:
         del entry["examples/s"]
@@ -169,7 +164,7 @@ def test_a_kill_goes_on_from_the_last_checkpoint(tiny_dataset, tmp_path, trained
     assert (output / "checkpoints" / "run.json").stat().st_mtime_ns == began  # what need not be written can't be lost
     assert [entry["step"] for entry in history] == [8, 16, 24]
     assert history[0] == json.loads(Path(trained, "history.json").read_text())[0]  # its speed too: not trained again
-    _assert_same(_weights(output), _weights(trained))
+    assert_same_weights(_weights(output), _weights(trained))
 
 
 def test_a_checkpoint_that_is_no_use_is_refused_and_with_overwrite_training_starts_anew(
@@ -188,7 +183,7 @@ def test_a_checkpoint_that_is_no_use_is_refused_and_with_overwrite_training_star
     history = train(tiny_dataset, training_spec(tiny_dataset), output=str(output), overwrite=True)
     assert f"{reason}\n" in capsys.readouterr().err
     assert [entry["step"] for entry in history] == [8, 16, 24]
-    _assert_same(_weights(output), _weights(trained))
+    assert_same_weights(_weights(output), _weights(trained))
 
 
 def test_alpha_zero_does_no_work_of_the_ssl_task(make_dataset, tmp_path):
@@ -201,7 +196,7 @@ def test_alpha_zero_does_no_work_of_the_ssl_task(make_dataset, tmp_path):
     information.write_bytes(b"?" * information.stat().st_size)
     other = training_spec(dataset, "ssl.alpha=0", "train.epochs=1", "ssl.augmentation=cfm", "ssl.dropout_rate=0.9")
     train(dataset, other, output=str(tmp_path / "b"))
-    _assert_same(_weights(tmp_path / "a"), _weights(tmp_path / "b"))
+    assert_same_weights(_weights(tmp_path / "a"), _weights(tmp_path / "b"))
     # Queries show no page here, and the last five items are in no training pair.
     untrained = TwoTower(plain, dataset.manifest.vocabularies).weights()["table/page"].numpy()
     main_alone, with_ssl = (
@@ -277,12 +272,12 @@ def test_stops_when_validation_no_longer_gets_better(tiny_dataset, tmp_path, cap
     weights = _weights(output)
     (kept,) = map(unpack, map(str, output.glob("checkpoints/*.npz")))
     assert int(kept["step"]) == history[best]["step"]
-    _assert_same(weights, {name: kept[name] for name in weights})
+    assert_same_weights(weights, {name: kept[name] for name in weights})
     # After a kill just before the manifest the last steps are taken again.
     (output / "manifest.json").rename(output / ".unfinished")
     again = train(tiny_dataset, spec, output=str(output))
     assert [entry | {"examples/s": 0} for entry in again] == [entry | {"examples/s": 0} for entry in history]
-    _assert_same(_weights(output), weights)
+    assert_same_weights(_weights(output), weights)
 
 
 def _scalars(logs):

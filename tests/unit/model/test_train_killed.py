@@ -9,8 +9,8 @@ import sys
 import time
 from pathlib import Path
 
-import numpy as np
 import pytest
+from same_weights import assert_same_weights
 from waiting import killed_at_the_end
 
 from model.network.npz import unpack
@@ -54,10 +54,7 @@ def _stop(command, output, *, at, delay, while_saving, number):
 
 
 def _assert_same_models(first, second):
-    arrays, others = unpack(f"{first}/weights.npz"), unpack(f"{second}/weights.npz")
-    assert arrays.keys() == others.keys()
-    for name, array in arrays.items():
-        np.testing.assert_array_equal(array, others[name], err_msg=name)
+    assert_same_weights(unpack(f"{first}/weights.npz"), unpack(f"{second}/weights.npz"))
     histories = [json.loads(Path(output, "history.json").read_text()) for output in (first, second)]
     for history in histories:
         for entry in history:

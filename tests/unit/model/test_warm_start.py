@@ -10,6 +10,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 import tensorflow as tf
+from same_weights import assert_same_weights
 from training_specs import training_spec
 
 from features.dataset import Dataset, EncodedFeature
@@ -119,9 +120,7 @@ def test_what_a_training_started_from_is_ranked_once_and_kept_if_nothing_is_bett
     assert (second["step"], second["recall@50"]) == (2, first["recall@50"])
     assert read_history(output) == [first, second]
     assert Manifest.read(output, "model").counts.items() >= {"steps": 2, "best_step": 0}.items()
-    weights, of_model = (unpack(f"{directory}/weights.npz") for directory in (output, trained))
-    for name, array in of_model.items():
-        np.testing.assert_array_equal(weights[name], array, err_msg=name)
+    assert_same_weights(unpack(f"{output}/weights.npz"), unpack(f"{trained}/weights.npz"))
 
 
 def test_a_start_that_may_know_the_validation_split_is_not_ranked(
