@@ -14,8 +14,8 @@ import pyarrow.parquet as pq
 import pytest
 import tensorflow as tf
 import yaml
-from published_exports import publish_export
 from example_files import read_examples
+from published_exports import publish_export
 from ragged_lists import ragged
 from training_specs import Rig, training_spec
 

@@ -36,10 +36,7 @@ def finish(output, night):
     """Has the run's dataset be the one that its model was trained on."""
     dataset = Manifest(stage="dataset", run_id=night, content={"night": night})
     dataset.write(str(output / "runs" / night / "dataset"))
-    model = Manifest.find(str(output / "runs" / night / "model"))
-    model.model_copy(update={"inputs": {"dataset": dataset.content_digest}}).write(
-        str(output / "runs" / night / "model")
-    )
+    rewrite(output / "runs" / night / "model", inputs={"dataset": dataset.content_digest})
 
 
 def publish_night(output, night):
@@ -47,10 +44,11 @@ def publish_night(output, night):
     assert run_command(publish.main, ["--export", str(export), "--to", str(to), "--set", "gate.keep=2"]) == 0
 
 
-def remove(output, before, *flags):
+def remove(output, before, *flags, code=0):
+    """The runs that are left."""
     where = ["--runs", str(output / "runs"), "--published", str(output / "published")]
-    assert run_command(remove_runs.main, [*where, "--before", before, *flags]) == 0
-    return sorted({path.name for path in (output / "runs").iterdir()} - {"2009-07-01-notes"})
+    assert run_command(remove_runs.main, [*where, "--before", before, *map(str, flags)]) == code
+    return sorted({path.name for path in (output / "runs").glob("*")} - {"2009-07-01-notes"})
 
 
 def test_old_runs_go_but_for_those_that_are_read_again(output, capsys):
@@ -81,8 +79,7 @@ def test_a_run_with_the_published_models_in_it_is_never_removed(output, capsys):
     published = runs / "2009-07-01/published"
     assert run_command(publish.main, ["--export", str(runs / "2009-07-02/export"), "--to", str(published)]) == 0
     capsys.readouterr()
-    flags = ["--runs", str(runs), "--published", str(published), "--before", "2009-07-05"]
-    assert run_command(remove_runs.main, flags) == 2
+    assert remove(output, "2009-07-05", "--published", published, code=2) == list(NIGHTS)
     assert capsys.readouterr().err == (
         f"error: --published: expected a place outside of the runs, which may be removed, got {published}\n"
     )
@@ -90,7 +87,7 @@ def test_a_run_with_the_published_models_in_it_is_never_removed(output, capsys):
     # Nor one in which a link leads to them: the next publish would begin anew.
     published.rename(output / "elsewhere")
     published.symlink_to(output / "elsewhere")
-    assert run_command(remove_runs.main, flags) == 2
+    remove(output, "2009-07-05", "--published", published, code=2)
     assert published.is_symlink()
 
 
@@ -132,17 +129,15 @@ def test_it_says_why_nothing_goes(output, capsys):
 def test_a_directory_without_runs_or_that_is_not_there(output, capsys):
     """As where the directory above the runs is named, or none."""
     publish_night(output, "2009-07-02")
-    where = ["--published", str(output / "published"), "--before", "2009-07-06", "--runs"]
     capsys.readouterr()
-    assert run_command(remove_runs.main, [*where, str(output)]) == 0
+    remove(output, "2009-07-06", "--runs", output)
     assert capsys.readouterr() == ("", f"nothing removed: {output} has no runs\n")
-    assert run_command(remove_runs.main, [*where, str(output / "rums")]) == 2
+    remove(output, "2009-07-06", "--runs", output / "rums", code=2)
     assert capsys.readouterr() == ("", f"error: --runs: there is no directory {output}/rums\n")
 
 
 def test_a_first_night_may_remove_runs_before_there_is_one(tmp_path, capsys):
-    where = ["--runs", str(tmp_path / "runs"), "--published", str(tmp_path / "published")]
-    assert run_command(remove_runs.main, [*where, "--before", "2009-07-06"]) == 0
+    remove(tmp_path, "2009-07-06")
     assert capsys.readouterr() == ("", f"nothing removed: {tmp_path}/published has no model\n")
 
 
@@ -218,9 +213,7 @@ def test_a_run_that_cannot_be_deleted_is_named_and_others_go(output, capsys, mak
     runs = output / "runs"
     make_undeletable(runs / "2009-07-01" / "dataset" / "deep")
     capsys.readouterr()
-    where = ["--runs", str(runs), "--published", str(output / "published"), "--before", "2009-07-04", *flags]
-    assert run_command(remove_runs.main, where) == 1
-    assert not (runs / "2009-07-03").exists()
+    assert "2009-07-03" not in remove(output, "2009-07-04", *flags, code=1)
     out, err = capsys.readouterr()
     told = re.escape(f"{runs}/2009-07-01: cannot be deleted: File name too long ({runs}/2009-07-01/dataset/deep/")
     at = rf"{told}[d/]+\)\n"
@@ -243,10 +236,8 @@ def test_nothing_goes_while_a_store_does_not_answer(output, capsys, monkeypatch,
         return find(directory)
 
     monkeypatch.setattr(Manifest, "find", answer)
-    where = ["--runs", str(output / "runs"), "--published", str(output / "published")]
-    assert run_command(remove_runs.main, [*where, "--before", "2009-07-06"]) == 1
+    assert remove(output, "2009-07-06", code=1) == list(NIGHTS)
     assert capsys.readouterr().err.endswith(f"{silent}: cannot be read: no answer\n")
-    assert (output / "runs" / "2009-07-01").exists()
 
 
 def ago(hours):
@@ -297,42 +288,35 @@ def test_marks_that_name_no_time_keep_nothing(output):
 )
 def test_a_name_that_is_no_run_s_is_refused(output, capsys, names):
     publish_night(output, "2009-07-02")
-    where = ["--runs", str(output / "runs"), "--published", str(output / "published")]
-    assert run_command(remove_runs.main, [*where, "--before", *names]) == 2
+    assert remove(output, *names, code=2) == list(NIGHTS)
     flag = "--keep" if "--keep" in names else "--before"
     said = f"error: {flag}: expected a run's name, as 2026-01-31 or 2026-01-31t06-00, got '{names[-1]}'\n"
     assert capsys.readouterr().err == said
-    assert (output / "runs" / "2009-07-01" / "dataset").exists()
 
 
 def test_a_run_to_keep_that_is_not_there_is_refused(output, capsys):
     publish_night(output, "2009-07-02")
-    where = ["--published", str(output / "published"), "--before", "2009-07-04", "--runs"]
     capsys.readouterr()
     # The last is there, but at no such time.
     for kept in ("2009-06-30", "2009-07-05"):
-        runs = str(output / "runs")
-        assert run_command(remove_runs.main, [*where, runs, "--keep", "2009-07-01", kept]) == 2
+        assert remove(output, "2009-07-04", "--keep", "2009-07-01", kept, code=2) == list(NIGHTS)
         span = "it has 5 runs, 2009-07-01 to 2009-07-05t06-00"
         assert capsys.readouterr() == (
-            "", f"error: --keep: expected the name of a run in {runs}, got '{kept}'; {span}\n"
+            "", f"error: --keep: expected the name of a run in {output}/runs, got '{kept}'; {span}\n"
         )  # fmt: skip
     for nights, has in (((), "no runs"), (("2009-07-03",), "1 run, 2009-07-03")):
         runs = output / f"runs{len(nights)}"
         runs.mkdir()
         for night in nights:
             (runs / night).mkdir()
-        assert run_command(remove_runs.main, [*where, str(runs), "--keep", "2009-07-01", "--dry-run"]) == 2
+        where = ("--runs", runs, "--keep", "2009-07-01", "--dry-run")
+        assert remove(output, "2009-07-04", *where, code=2) == list(NIGHTS)
         assert capsys.readouterr().err.endswith(f"got '2009-07-01'; it has {has}\n")
-    assert sorted(path.name for path in (output / "runs").iterdir()) == sorted([*NIGHTS, "2009-07-01-notes"])
 
 
 def test_nothing_goes_where_it_is_unknown_what_is_needed(output, capsys):
     publish_night(output, "2009-07-02")
     publish_night(output, "2009-07-03")
-    unknown = output / "published" / "2"
-    rewrite(unknown, inputs={})
-    where = ["--runs", str(output / "runs"), "--published", str(output / "published")]
-    assert run_command(remove_runs.main, [*where, "--before", "2009-07-06"]) == 1
+    rewrite(output / "published" / "2", inputs={})
+    assert remove(output, "2009-07-06", code=1) == list(NIGHTS)
     assert "published/2/manifest.json: expected the digest of its model, found none" in capsys.readouterr().err
-    assert (output / "runs" / "2009-07-01" / "dataset").exists()

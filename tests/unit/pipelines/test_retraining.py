@@ -53,11 +53,8 @@ def test_an_output_is_no_root(make_night, output):
 
 
 @pytest.mark.parametrize("warm_start", [True, False])
-def test_a_published_model_and_its_dataset_are_protected_however_training_starts(retraining, warm_start):
-    settings = retraining("settings").Settings(output="out", warm_start=warm_start)
-    start, end = datetime(2009, 7, 29, tzinfo=UTC), datetime(2009, 7, 30, tzinfo=UTC)
-    night = retraining("night").Night(settings, start, end)
-    commands = retraining("commands")
+def test_a_published_model_and_its_dataset_are_protected_however_training_starts(retraining, make_night, warm_start):
+    night, commands = make_night(warm_start=warm_start), retraining("commands")
     verb, *arguments = commands.train(night)
     options = make_parser().parse_args(arguments)
     assert (verb, options.published, options.cold_start) == ("train", "out/published", not warm_start)
@@ -74,19 +71,15 @@ def test_a_model_is_published_after_what_it_was_judged_by(retraining, make_night
 
 
 @pytest.mark.parametrize("section", sorted(Spec.model_fields.keys() - {"name"}))
-def test_an_override_goes_to_every_command_that_reads_its_section(retraining, section):
-    settings = retraining("settings").Settings(keep_days=1, overrides=[f"{section}={{}}"])
-    start, end = datetime(2009, 7, 29, tzinfo=UTC), datetime(2009, 7, 30, tzinfo=UTC)
-    night = retraining("night").Night(settings, start, end)
+def test_an_override_goes_to_every_command_that_reads_its_section(retraining, make_night, section):
+    night = make_night(keep_days=1, overrides=[f"{section}={{}}"])
     commands = [make(night) for make in retraining("commands").STAGES.values()]
     told = {verb for verb, *arguments in commands if f"{section}={{}}" in arguments}
     assert told == {verb for verb, *_ in commands if section in SECTIONS_READ.get(verb, ())}
 
 
-def test_a_run_learns_from_the_days_before_its_interval_and_is_tested_on_it(retraining):
-    settings = retraining("settings").Settings(window_days=14)
-    start, end = datetime(2009, 7, 29, tzinfo=UTC), datetime(2009, 7, 30, tzinfo=UTC)
-    assert retraining("night").Night(settings, start, end).window == {
+def test_a_run_learns_from_the_days_before_its_interval_and_is_tested_on_it(make_night):
+    assert make_night(window_days=14).window == {
         "data-start": "2009-07-16T00:00:00Z",
         "data-end": "2009-07-30T00:00:00Z",
         "test-start": "2009-07-29T00:00:00Z",

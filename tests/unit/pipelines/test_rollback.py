@@ -58,19 +58,15 @@ def test_the_only_model_has_none_to_go_back_to(make_export, base, publish, roll_
     one = make_export("one")
     publish("one")
     wanted = f"error: {base}: expected an older model to go back to, but only one is published, as 1"
-    assert roll_back() == (1, "", f"{wanted}
-")
+    assert roll_back() == (1, "", f"{wanted}\n")
     # As a night that the gate refused publishes it, with the items of that night.
     rewrite(one, content={"items": "of the night"})
     publish("one")
-    assert roll_back() == (1, "", f"{wanted}, 2
-")
+    assert roll_back() == (1, "", f"{wanted}, 2\n")
     assert roll_back("--number", "1") == (
         0,
-        f"published: {base}/3, which is 1 again
-",
-        f"--number: {base}/1 is of the model that is served, which stays: only its items go back to those of then
-",
+        f"published: {base}/3, which is 1 again\n",
+        f"--number: {base}/1 is of the model that is served, which stays: only its items go back to those of then\n",
     )
 
 
