@@ -3,8 +3,6 @@
 import shutil
 import subprocess
 import sys
-from collections import Counter
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from pathlib import Path
 
@@ -31,7 +29,7 @@ from model.ranking.ranking import rank_pairs
 from model.ranking.split_pairs import read_pair_ids
 from model.ranking.split_scorers import embed_split, read_split_to_rank
 from model.train import train
-from stage.errors import Interrupted, StageError
+from stage.errors import Interrupted
 
 KEYS = ["train.epochs=2", "train.validate_every=4", "train.seed=3", "ssl.alpha=0"]
 SLICES = ("overall", "head", "tail", "cold")
@@ -237,56 +235,6 @@ def test_a_pool_s_workers_answer_until_it_is_closed(tiny_dataset, tmp_path):
 )
 def test_a_request_is_the_same_on_the_other_side(request_line):
     assert REQUEST.validate_json(request_line).model_dump_json() == request_line
-
-
-SAYS_ITS_NUMBER = "import os, sys\nfor line in sys.stdin: print(os.getpid(), flush=True)"
-
-
-def test_a_worker_makes_room_for_another_after_so_many_answers(tmp_path, monkeypatch):
-    monkeypatch.setattr("model.comparison.worker_pool.ANSWERS", 2)
-    with closing(WorkerPool("unused", Evaluate(), workers=1, threads=1, logs=str(tmp_path))) as pool:
-        monkeypatch.setattr(pool, "_command", [sys.executable, "-c", SAYS_ITS_NUMBER])
-        numbers = [pool.ask(ShapesRequest()) for _ in range(5)]
-    assert [numbers.index(number) for number in numbers] == [0, 0, 2, 2, 4]
-
-
-ANSWERS_ITS_SEED = """
-import json, os, sys, time
-for line in sys.stdin:
-    seed = json.loads(line)["seed"]
-    time.sleep(seed % 3 / 100)
-    print(json.dumps({"seed": seed, "worker": os.getpid()}), flush=True)
-"""
-
-
-def test_several_workers_answer_each_its_own_request(tmp_path, monkeypatch):
-    """Also while some make room for others."""
-    monkeypatch.setattr("model.comparison.worker_pool.ANSWERS", 5)
-    requests = [
-        PeerRequest(peer="als", settings={}, seed=seed, python="", spec=[], directory="", test=False)
-        for seed in range(40)
-    ]
-    with (
-        ThreadPoolExecutor(3) as threads,
-        closing(WorkerPool("unused", Evaluate(), workers=3, threads=1, logs=str(tmp_path))) as pool,
-    ):
-        monkeypatch.setattr(pool, "_command", [sys.executable, "-c", ANSWERS_ITS_SEED])
-        answers = list(threads.map(pool.ask, requests, timeout=60))
-    assert [answer["seed"] for answer in answers] == list(range(40))
-    by_worker = Counter(answer["worker"] for answer in answers)
-    # 40 answers, at most five of a worker.
-    assert len(by_worker) >= 8
-    assert max(by_worker.values()) == 5
-    assert sorted(path.name for path in tmp_path.iterdir()) == [f"worker-{number}.log" for number in range(3)]
-
-
-def test_a_worker_that_fails_is_an_error_that_names_its_log(tmp_path, monkeypatch):
-    message = rf"a worker failed \(exit code 1\): no dataset; {tmp_path}/worker-0.log has more"
-    with closing(WorkerPool("unused", Evaluate(), workers=1, threads=1, logs=str(tmp_path))) as pool:
-        monkeypatch.setattr(pool, "_command", [sys.executable, "-c", "import sys; sys.exit('error: no dataset')"])
-        with pytest.raises(StageError, match=message):
-            pool.ask(ShapesRequest())
-    assert (tmp_path / "worker-0.log").read_text() == "error: no dataset\n"
 
 
 SWALLOWS = """
