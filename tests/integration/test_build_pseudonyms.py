@@ -1,7 +1,6 @@
 """Pseudonyms: no raw id anywhere in a dataset, and the tables still meet the log."""
 
 import gzip
-import hashlib
 import json
 import shutil
 from pathlib import Path
@@ -11,19 +10,14 @@ import pyarrow.parquet as pq
 import pytest
 import yaml
 from in_process import run
-from json_lines import json_lines
+from private_log import FILES, FILMS, KEY, PAIRS, SPEC, USERS, pseudonym
 
 from model import export, train
 from model.serving.retriever import Retriever
 from pipelines import run as run_stages
 from stage.errors import UsageError
 
-KEY = "correct horse battery staple"
 Json = dict[str, Any]
-
-
-def pseudonym(id_: str) -> bytes:
-    return hashlib.blake2b(id_.encode(), key=KEY.encode(), digest_size=16).hexdigest().encode()
 
 
 def readable(file: Path) -> bytes:
@@ -34,36 +28,13 @@ def readable(file: Path) -> bytes:
     return repr(pq.read_table(file).to_pydict()).encode() if file.suffix == ".parquet" else content
 
 
-USERS, FILMS = [f"person-{n}@example.org" for n in range(9)], [f"secret-film-{n}" for n in range(6)]
-LINES = [{"query_id": USERS[n % 9], "item_id": FILMS[n % 5], "event": "see"} for n in range(70)]
-
-
 @pytest.fixture(scope="module")
 def built(build: Any, write_raw: Any, tmp_path_factory: pytest.TempPathFactory) -> Any:
     """A dataset of pseudonyms, and how its build ended."""
-    spec = {
-        "name": "private",
-        "sources": {
-            "interactions": {"path": "log.jsonl"},
-            "items": {"path": "items.jsonl"},
-            "queries": {"path": "queries.jsonl", "id": "user"},
-            "pseudonymise": {"columns": ["query_id", "item_id"], "key_env": "PSEUDONYM_KEY"},
-            "max_reject_ratio": 0.5,
-        },
-        "query": {"features": {"user": {"kind": "id"}, "country": {"kind": "categorical"}}},
-        "item": {"features": {"film": {"kind": "id"}, "shelf": {"kind": "categorical"}}},
-        "split": {"validation": 0.1, "test": 0.2},
-    }
-    more = [{"query_id": USERS[1], "item_id": "secret-film-unlisted", "event": "see"}, {"query_id": USERS[2]}]
-    files = {
-        "log.jsonl": json_lines(LINES + more) + b'{"query_id": "person-3@example.org", \n',
-        "items.jsonl": json_lines([{"item_id": film, "shelf": "left"} for film in FILMS] + [{"shelf": "person-4@"}]),
-        "queries.jsonl": json_lines([{"user": user, "country": "NL"} for user in USERS]),
-    }
     directory = tmp_path_factory.mktemp("private")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("PSEUDONYM_KEY", KEY)
-        return build(directory / "dataset", spec, "--shards", "2", raw=write_raw(directory / "raw", files))
+        return build(directory / "dataset", SPEC, "--shards", "2", raw=write_raw(directory / "raw", FILES))
 
 
 def test_no_raw_id_is_left(built: Any) -> None:
@@ -82,8 +53,7 @@ def test_no_raw_id_is_left(built: Any) -> None:
         assert "person-" not in said
         assert "secret-film" not in said
     examples = [example for name in ("train", "validation", "test") for example in built.examples(name)]
-    expected = {(pseudonym(line["query_id"]), pseudonym(line["item_id"])) for line in LINES}
-    assert {(e["query_id"][0], e["item_id"][0]) for e in examples} == expected
+    assert {(e["query_id"][0].decode(), e["item_id"][0].decode()) for e in examples} == PAIRS
     # The tables got the same pseudonyms: every feature is known.
     assert all("query/country" in e and "item/shelf" in e and "item/film" in e for e in examples)
 
@@ -139,9 +109,9 @@ def test_an_export_knows_pseudonyms_alone(built: Any, tmp_path: Path, monkeypatc
     monkeypatch.delenv("PSEUDONYM_KEY")
     # Without the key, as where it is served; a raw id is no item's, so it leaves nothing out.
     retriever = Retriever.open(str(exported))
-    user, seen = pseudonym(USERS[0]).decode(), pseudonym(FILMS[0]).decode()
+    user, seen = pseudonym(USERS[0]), pseudonym(FILMS[0])
     found = retriever.recommend(user, exclude=[seen, FILMS[1]])
-    assert {one.item_id for one in found} == {pseudonym(film).decode() for film in FILMS[1:]}
+    assert {one.item_id for one in found} == {pseudonym(film) for film in FILMS[1:]}
     told = r", whose ids are pseudonyms \(sources.pseudonymise\)"
     with pytest.raises(UsageError, match=f"^query '{USERS[0]}': not one of those of this export{told}"):
         retriever.recommend(USERS[0])

@@ -1,8 +1,6 @@
 """aggregate-spark on the real engine: what it leaves is what the Beam job makes, and a build takes it up."""
 
 import gzip
-import hashlib
-import itertools
 import json
 import os
 import shutil
@@ -22,6 +20,7 @@ from in_process import Built
 from json_lines import json_lines
 from needs_java import NEEDS_JAVA
 from places import ROOT
+from private_log import FILES, FILMS, KEY, PAIRS, SPEC, USERS, pseudonym
 
 from features.spec.file import load_spec
 from pipelines import cli
@@ -105,47 +104,22 @@ def test_a_build_goes_on_from_it_to_the_same_dataset(
 
 def test_ids_are_replaced_by_their_pseudonyms(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """By a keyed BLAKE2b, as a build without Spark does, in the log and in both tables."""
-    spec = {
-        "name": "private",
-        "sources": {
-            "interactions": {"path": "log.jsonl"},
-            "items": {"path": "items.jsonl"},
-            "queries": {"path": "queries.jsonl", "id": "user"},
-            "pseudonymise": {"columns": ["query_id", "item_id"], "key_env": "PSEUDONYM_KEY"},
-        },
-        "query": {"features": {"country": {"kind": "categorical"}}},
-        "item": {"features": {"shelf": {"kind": "categorical"}}},
-    }
-    users, films = [f"person-{n}" for n in range(5)], [f"secret-film-{n}" for n in range(4)]
-    tables = {
-        "log": [{"query_id": user, "item_id": film, "event": "see"} for user in users for film in films],
-        "items": [{"item_id": film, "shelf": "left"} for film in films],
-        "queries": [{"user": user, "country": "NL"} for user in users],
-    }
-    tables["log"] += [{"query_id": "person-0"}, {"query_id": "person-0", "item_id": "secret-film-9", "event": "see"}]
-    for name, rows in tables.items():
-        (tmp_path / f"{name}.jsonl").write_text("".join(f"{json.dumps(row)}\n" for row in rows))
-    (tmp_path / "private.yaml").write_text(yaml.safe_dump(spec))
-    monkeypatch.setenv("PSEUDONYM_KEY", "correct horse battery")
+    for name, content in FILES.items():
+        (tmp_path / name).write_bytes(content)
+    (tmp_path / "private.yaml").write_text(yaml.safe_dump(SPEC))
+    monkeypatch.setenv("PSEUDONYM_KEY", KEY)
     flags = ["--spec", str(tmp_path / "private.yaml"), "--raw", str(tmp_path), "--shards", "1", "--master", "local[2]"]
-    flags += ["--set", "sources.max_reject_ratio=0.1"]
     made = run("aggregate-spark", tmp_path / "aggregate", *flags)
     assert made.code == 0, made.error
-
-    def pseudonyms(ids: list[str]) -> set[str]:
-        return {hashlib.blake2b(id_.encode(), key=b"correct horse battery", digest_size=16).hexdigest() for id_ in ids}
-
-    pairs = {(row["query_id"], row["item_id"]) for row in _rows(made.directory / "pairs")}
-    assert pairs == set(itertools.product(pseudonyms(users), pseudonyms(films)))
+    assert {(row["query_id"], row["item_id"]) for row in _rows(made.directory / "pairs")} == PAIRS
     # What was bad about a line is said without its ids.
-    (rejects,) = (gzip.decompress(file.read_bytes()) for file in (made.directory / "rejects").iterdir())
-    assert (rejects.count(b"\n"), b"person" in rejects, b"secret" in rejects) == (2, False, False)
+    rejects = b"".join(gzip.decompress(file.read_bytes()) for file in (made.directory / "rejects").iterdir())
+    assert (rejects.count(b"\n"), b"person" in rejects, b"secret" in rejects) == (4, False, False)
     entities = {
         (row["id"], row.get("feature/country"), row.get("feature/shelf")) for row in _rows(made.directory / "entities")
     }
-    assert entities == {(one, "NL", None) for one in pseudonyms(users)} | {
-        (one, None, "left") for one in pseudonyms(films)
-    }
+    users, films = (set(map(pseudonym, ids)) for ids in (USERS, FILMS))
+    assert entities == {(one, "NL", None) for one in users} | {(one, None, "left") for one in films}
     again = run("aggregate-spark", made.directory, *flags)
     assert (again.code, again.error) == (1, f"error: {made.directory}: is finished already; --overwrite makes it again")
     monkeypatch.setenv("PSEUDONYM_KEY", "another horse battery")
@@ -153,7 +127,7 @@ def test_ids_are_replaced_by_their_pseudonyms(run: Run, tmp_path: Path, monkeypa
     assert ", made from another input (pseudonyms); " in other.error
     # A build goes on without the key, and is of the aggregate's.
     monkeypatch.delenv("PSEUDONYM_KEY")
-    flags = ["--spec", str(tmp_path / "private.yaml"), "--set", "sources.max_reject_ratio=0.1", "--output", "dataset"]
+    flags = ["--spec", str(tmp_path / "private.yaml"), "--output", "dataset"]
     goes_on = plan_build(make_parser().parse_args([*flags, "--aggregated", str(made.directory)]))
     assert goes_on.source.job.input_digests["pseudonyms"] == made.manifest["inputs"]["pseudonyms"]
 
