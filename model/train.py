@@ -44,6 +44,7 @@ from stage.manifest import File, MadeFrom, Manifest, describe_files, digest, new
 from stage.memory import available
 from stage.output import (
     check_own,
+    find_finished,
     finish_output,
     refuse_file,
     refuse_finished,
@@ -242,7 +243,7 @@ def _is_done(options: argparse.Namespace, dataset: Dataset, *, spec: Spec, warm_
     Raises:
         StageError: If it is to be made, but a published model was exported from what lies there.
     """
-    finished = Manifest.find(options.output) if options.skip_done or options.published else None
+    finished = find_finished(options.output) if options.skip_done or options.published else None
     if finished is None:
         return False
     exported = find_exported(options.published, finished, directory=options.output) if options.published else None

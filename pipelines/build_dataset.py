@@ -49,8 +49,8 @@ from stage import manifest, storage
 from stage.errors import StageError, UsageError
 from stage.globs import is_pattern, rooted
 from stage.interrupts import check_interrupted
-from stage.manifest import MadeFrom, Manifest
-from stage.output import check_own, refuse_unfinished, refuse_within, start_output
+from stage.manifest import Manifest
+from stage.output import check_own, find_finished, last_run_of, refuse_unfinished, refuse_within, start_output
 from stage.progress import counters
 from stage.published import trained_on
 
@@ -149,30 +149,34 @@ def _build_of(source: Plan | FinishedAggregate, expected: Expected) -> Build:
     return Build(replace(source, job=job), expected, temporary)
 
 
-def _find_done(arguments: argparse.Namespace, made_from: MadeFrom) -> tuple[Manifest, str] | None:
+def _find_done(arguments: argparse.Namespace, build: Build) -> tuple[Manifest, str] | None:
     """What `--skip-done` leaves: where the data is held to nothing, also a dataset that was held to something.
 
     And one that a published model was trained on, of whatever input; then also why, in words.
 
     Raises:
-        StageError: If it is to be made again, but a published model was trained on it.
+        StageError: If it is to be made again, but a published model was trained on it, or if a file of it is missing.
     """
-    found = Manifest.find(arguments.output) if arguments.skip_done or arguments.published else None
+    found = find_finished(arguments.output) if arguments.skip_done or arguments.published else None
     if found is None:
         return None
+    made_from, unasked = build.source.job.made_from, _unnoticed(build)
     if not made_from.inputs.keys() & HELD_TO:
         held = {name: found.inputs[name] for name in HELD_TO if name in found.inputs}
         made_from = replace(made_from, inputs=made_from.inputs | held)
     if arguments.skip_done and Manifest.find_done(arguments.output, "dataset", made_from=made_from):
-        return found, ""
-    differs = made_from.describe(found)
+        return found, unasked
+    differs = f"; it was {differing}" if (differing := made_from.describe(found)) else ""
+    if not arguments.skip_done:
+        differs = differs or unasked
     model = trained_on(arguments.published, found) if arguments.published and differs else None
     if model is None:
         return None
     why = f"{model.directory}'s model was trained on it"
     if not arguments.skip_done:
-        raise StageError(f"{arguments.output}: {why}, so it must stay; it was {differs}; give another --output")
-    return found, f"; it was {differs}, but {why}, so it stays: what has changed counts from the next dataset on"
+        raise StageError(f"{arguments.output}: {why}, so it must stay{differs}; give another --output")
+    found.check_files(arguments.output)
+    return found, f"{differs}, but {why}, so it stays: what has changed counts from the next dataset on"
 
 
 def _unnoticed(build: Build) -> str:
@@ -193,9 +197,9 @@ def main(argv: Sequence[str]) -> None:
     options = parse_beam_flags(rest, parser)
     build = plan_build(arguments)
     made_from = build.source.job.made_from
-    if (found := _find_done(arguments, made_from)) is not None:
+    if (found := _find_done(arguments, build)) is not None:
         done, why = found
-        print(f"build-dataset: done before, in {arguments.output}{why or _unnoticed(build)}", file=sys.stderr)
+        print(f"build-dataset: done before, in {arguments.output}{why}", file=sys.stderr)
         if differing := later_difference(done, build.source.job.spec):
             print(
                 f"warning: later stages take their settings from {arguments.output}, not from {arguments.spec}, unless "
@@ -222,7 +226,7 @@ def main(argv: Sequence[str]) -> None:
         except Exception as error:
             # What an interrupt breaks, or another run by clearing the output, the runner may report as a failure.
             check_interrupted()
-            if local:
+            if local and last_run_of(arguments.output) is not None:
                 check_own(arguments.output, run_id=run_id)
             raise StageError(describe_failure(error)) from error
     if local or Manifest.find(arguments.output) is not None:

@@ -87,6 +87,18 @@ def refuse_taken(directory: str, stage: StageName, *, overwrite: bool, made_from
     _refuse_outputs_below(directory, found)
 
 
+def find_finished(directory: str) -> Manifest | None:
+    """The manifest of what a run may replace; None if the directory has none.
+
+    Raises:
+        StageError: If there is one that can't be read.
+    """
+    try:
+        return Manifest.find(directory)
+    except StageError as error:
+        raise StageError(f"{error}; nothing there was touched, give another --output") from None
+
+
 def refuse_finished(directory: str, stage: StageName, *, overwrite: bool, made_from: MadeFrom | None) -> None:
     """Refuses a finished output, as `start_output` does, for a run that takes long before it starts its own.
 
@@ -99,10 +111,7 @@ def refuse_finished(directory: str, stage: StageName, *, overwrite: bool, made_f
     Raises:
         StageError: If a finished output is there that may not be replaced.
     """
-    try:
-        finished = Manifest.find(directory)
-    except StageError as error:
-        raise StageError(f"{error}; nothing there was touched, give another --output") from None
+    finished = find_finished(directory)
     if finished is None:
         return
     _refuse_other_stage(finished.stage, directory, stage=stage, state="finished")

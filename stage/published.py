@@ -188,10 +188,10 @@ def trained_on(base: str, dataset: Manifest) -> Published | None:
     for found in published_models(base):
         place = found.manifest.job_options.get("model")
         model = None if place is None else Manifest.find(place)
-        # Another one may have been trained there since.
-        if model is None or model.content_digest != found.model:
-            continue
-        if model.inputs.get("dataset") == dataset.content_digest:
+        # Of a model that is gone, or another one has been trained there since, the export says what it was made with:
+        # mostly the dataset that the model was trained on, but after a refused night a later one.
+        known = model if model is not None and model.content_digest == found.model else found.manifest
+        if known.inputs.get("dataset") == dataset.content_digest:
             return found
     return None
 

@@ -5,7 +5,7 @@ import math
 import os
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import Executor, Future, ThreadPoolExecutor
+from concurrent.futures import FIRST_EXCEPTION, Executor, Future, ThreadPoolExecutor, wait
 from typing import Any, TypeAlias
 
 from features.dataset import Dataset
@@ -198,10 +198,17 @@ class FractionComparison:
         self, study: Study, variant: Variant, *, settings: Settings, seeds: Sequence[int], test: bool
     ) -> list[Training]:
         """Trains with each seed, at the same time where workers are free: a variant's next trial waits for all."""
-        with ThreadPoolExecutor(self._pool.workers) as threads:
-            return list(
-                threads.map(lambda seed: self._train(study, variant, settings=settings, seed=seed, test=test), seeds)
-            )
+        threads = ThreadPoolExecutor(self._pool.workers)
+        try:
+            trained = [
+                threads.submit(self._train, study, variant, settings=settings, seed=seed, test=test) for seed in seeds
+            ]
+            for ended in wait(trained, return_when=FIRST_EXCEPTION).done:
+                ended.result()
+            return [training.result() for training in trained]
+        finally:
+            # Not waiting for others once one has failed: whoever hears of it closes the pool, which ends them.
+            threads.shutdown(wait=False, cancel_futures=True)
 
     def _train(self, study: Study, variant: Variant, *, settings: Settings, seed: int, test: bool) -> Training:
         found = study.find(settings, seed, tested=test)

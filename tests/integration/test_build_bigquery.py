@@ -7,12 +7,14 @@ from typing import Any
 
 import apache_beam as beam
 import pytest
+from published_exports import publish_export
 
 from pipelines.aggregation.input_files import InputFile
 from pipelines.beam import sources
 from pipelines.beam.options import parse_beam_flags
 from pipelines.build_dataset import build_graph, plan_build
 from pipelines.build_options import make_parser
+from stage.manifest import Manifest
 
 BIGQUERY = (
     "--set=sources.items.path=bq://my-project.shop.pages",
@@ -54,6 +56,14 @@ def test_rows_of_bigquery_give_what_json_lines_give(
     done = build(tmp_path / "again", pages.spec, *pages.flags, "--shards", "2", *BIGQUERY, "--skip-done")
     told = "BigQuery wasn't asked whether it has other rows now in sources.interactions.query or bq://my-project.shop.pages"
     assert done.error == f"build-dataset: done before, in {tmp_path / 'again'}; {told}"
+
+    dataset = Manifest.read(str(tmp_path / "again"), "dataset").content_digest
+    Manifest(stage="model", run_id="1", inputs={"dataset": dataset}).write(str(tmp_path / "model"))
+    publish_export(tmp_path / "published", "one", model=tmp_path / "model")
+    flags = ("--overwrite", "--published", str(tmp_path / "published"))
+    refused = build(tmp_path / "again", pages.spec, *pages.flags, "--shards", "2", *BIGQUERY, *flags)
+    why = f"{tmp_path}/published/1's model was trained on it, so it must stay"
+    assert refused.error == f"error: {tmp_path}/again: {why}; {told}; give another --output"
 
 
 def test_the_graph_reads_what_beam_s_connector_exports(tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ import pyarrow as pa
 import pytest
 import tensorflow as tf
 from json_lines import json_lines
+from manifests import rewrite
 from published_exports import publish_export
 
 from features.hashing import as_fraction, hash_pairs
@@ -168,5 +169,12 @@ def test_a_published_model_s_dataset_stays(pages: Any, pages_dataset: Any, build
     must = f"{why}, so it must stay; {was}; give another --output"
     assert (refused.code, refused.error) == (1, f"error: {output}: {must}")
     assert refused.manifest == pages_dataset.manifest
+    next(output.glob("train/*")).unlink()
+    damaged = build(output, pages.spec, *flags, "--skip-done", raw=raw)
+    assert damaged.code == 1
+    assert damaged.error.endswith(": named by the manifest but missing; make the dataset again")
+
     of_dataset.model_copy(update={"content": {"weights": "of another training there"}}).write(str(model))
     assert trained_on(str(base), dataset) is None
+    rewrite(base / "1", inputs=Manifest.read(str(base / "1"), "export").inputs | {"dataset": dataset.content_digest})
+    assert trained_on(str(base), dataset).number == 1

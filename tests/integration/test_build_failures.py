@@ -348,17 +348,21 @@ def test_an_interrupted_build_leaves_nothing_that_a_reader_takes(
     assert left == {"manifest.json"} | {file["name"] for file in again.manifest["files"]}
 
 
+@pytest.mark.parametrize("taken_over", [True, False])
 def test_what_another_build_broke_is_told_as_its_doing(
-    fail: Callable[..., str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    fail: Callable[..., str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, taken_over: bool
 ) -> None:
-    """Whichever step meets the cleared directory first."""
+    """Whichever step meets the cleared directory first; not where there is none any more."""
 
     def run_pipeline(*_: Any, **__: Any) -> None:
-        start_output(str(tmp_path / "dataset"), "dataset", run_id="20240101T000000-another", overwrite=False)
+        shutil.rmtree(tmp_path / "dataset")
+        if taken_over:
+            start_output(str(tmp_path / "dataset"), "dataset", run_id="20240101T000000-another", overwrite=False)
         raise RuntimeError("Graph execution error:\n\ntransform/assets/app; No such file or directory\n")
 
     monkeypatch.setattr(build_dataset, "run_pipeline", run_pipeline)
-    assert fail(GOOD) == (
+    another = (
         "TMP/dataset: another run was started into it meanwhile and has taken it over; let that one end, or give each "
         "its own --output"
     )
+    assert fail(GOOD) == (another if taken_over else "the job failed: transform/assets/app; No such file or directory")

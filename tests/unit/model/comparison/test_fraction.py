@@ -74,6 +74,32 @@ def test_seeds_of_one_setting_train_at_the_same_time(tiny_dataset, tmp_path):
     assert sorted(training.seed for training in study.trainings) == [0, 1, 100, 100, 101, 101]
 
 
+class OneFails(Pool):
+    """Has two workers: one fails at the first seed of a report, the other is busy with the next."""
+
+    workers = 2
+
+    def __init__(self):
+        super().__init__()
+        self.told, self.ended = threading.Event(), []
+
+    def answer(self, request):
+        if request.get("test"):
+            if "train.seed=0" in request["train"]:
+                raise StageError("a worker failed")
+            self.told.wait(20)
+            self.ended.append(request)
+        return super().answer(request)
+
+
+def test_a_failure_is_told_without_waiting_for_the_other_seeds(tiny_dataset, tmp_path):
+    pool = OneFails()
+    with pytest.raises(StageError, match="a worker failed"):
+        run_comparison(tiny_dataset, tmp_path, pool, variants="plain", protocols=("tuned",), seeds=5)
+    assert pool.ended == []
+    pool.told.set()
+
+
 def test_what_is_stored_is_not_asked_for_again(finished, tiny_dataset):
     output, _ = finished
     again = Pool()
