@@ -20,7 +20,8 @@ from features.dataset import Dataset
 from features.entities import to_entities, with_counts
 from features.hashing import hash_texts
 from features.preprocessing import preprocessing_fn
-from features.transform_inputs import to_transform_batch
+from features.transform_graph import DTYPES
+from features.transform_inputs import transform_inputs
 from model.network.finished_model import FinishedModel
 from model.ranking import entity_features
 from model.ranking.entity_features import encode_entities, entity_blocks
@@ -61,9 +62,7 @@ def entities(columns: dict[str, list[Any]], side: str) -> pa.Table:
 def transform(tmp_path_factory: pytest.TempPathFactory) -> FinishedModel:
     directory = tmp_path_factory.mktemp("transform")
     tables = {side: entities(YESTERDAY, side) for side in ("query", "item")}
-    schema = to_transform_batch(tables["item"], "item", spec=SPEC).schema
-    types = {pa.float32(): tf.float32, pa.int64(): tf.int64, pa.large_binary(): tf.string}
-    spec = {field.name: tf.io.VarLenFeature(types[field.type.value_type]) for field in schema}
+    spec = {name: tf.io.VarLenFeature(DTYPES[kind]) for name, kind in transform_inputs(SPEC).items()}
     metadata = tft.DatasetMetadata.from_feature_spec(spec)
     with tft_beam.Context(temp_dir=str(directory / "temporary")), beam.Pipeline(runner=FnApiRunner()) as pipeline:
         known = {side: pipeline | side >> beam.Create([(0, pack(table))]) for side, table in tables.items()}
