@@ -62,6 +62,15 @@ def test_every_line_is_accounted_for(listening_dataset: Any, listening: Any) -> 
     assert counts["lines/kept"] == len(list(listening.examples()))
 
 
+@pytest.mark.usefixtures("small_blocks")
+def test_neither_shards_nor_chunks_of_examples_matter(
+    listening_dataset: Any, listening: Any, raw: Path, build: Any, tmp_path: Path
+) -> None:
+    again = build(tmp_path / "dataset", listening.spec, "--shards", "5", raw=raw)
+    assert again.code == 0, again.error
+    assert again.content == listening_dataset.content
+
+
 def test_split_by_user_keeps_a_user_in_one_split(listening: Any, raw: Path, build: Any, tmp_path: Path) -> None:
     split = {"method": "query_hash", "validation": 0.2, "test": 0.3, "seed": 1}
     sources = listening.spec["sources"] | {"queries": None}

@@ -187,7 +187,7 @@ def test_wrong_use_is_one_line_and_exit_code_2(
     [
         "run --spec debian --output file",
         "compare --spec debian --output file",
-        f"build-dataset --spec debian --raw {ROOT}/tests/data/debian-sample --output file",
+        "build-dataset --spec debian --raw sample --output file",
         "train --dataset dataset --output file",
         "export --model model --dataset dataset --output file",
         "publish --export export --to file",
@@ -201,6 +201,7 @@ def test_a_file_where_the_output_is_to_be_is_refused_before_anything_else_is_sai
     stages: tuple[StageName, ...] = ("dataset", "model", "export")
     for stage in stages:
         Manifest(stage=stage, run_id="r", spec=spec, inputs={"model": "its digest"}).write(stage)
+    Path("sample").symlink_to(SAMPLE)
     Path("file").write_text("kept")
     assert run_command(dispatch, command.split()) == 2
     assert capsys.readouterr() == ("", "error: file: expected a directory, found a file; give another one\n")

@@ -68,13 +68,28 @@ def test_half_an_answer_is_none(pool):
         running.ask(ShapesRequest())
 
 
-def test_the_last_error_of_the_present_process_is_named(pool, tmp_path):
-    log = tmp_path / "worker-0.log"
-    log.write_text("error: of a process before\n")
-    for said, told in (
-        ("error: first\nwarning: w\nerror: no memory; lower it\nbye\n", rf"no memory; lower it; {log} has more"),
-        ("an error: in passing\n", f"{log} says why"),
-    ):
-        fails = f"import sys; sys.stderr.write({said!r}); sys.exit(1)"
-        with pool(fails) as running, pytest.raises(StageError, match=rf"^a worker failed \(exit code 1\): {told}$"):
+@pytest.mark.parametrize(
+    ("said", "told"),
+    [
+        ("error: first\nwarning: w\nerror: no memory; lower it\nbye\n", "no memory; lower it; {log} has more"),
+        ("an error: in passing\n", "{log} says why"),
+    ],
+)
+def test_the_last_error_of_the_present_process_is_named(pool, tmp_path, monkeypatch, said, told):
+    """Not of one before it in this pool, which answered and made room, or of another command."""
+    monkeypatch.setattr("model.comparison.worker_pool.ANSWERS", 1)
+    log, second = tmp_path / "worker-0.log", tmp_path / "second"
+    log.write_text("error: of another command\n")
+    program = f"""
+import os, sys
+if os.path.exists({str(second)!r}):
+    sys.stderr.write({said!r})
+    sys.exit(1)
+open({str(second)!r}, "w").close()
+sys.stderr.write("error: of the first\\n")
+for line in sys.stdin: print("{{}}", flush=True)
+"""
+    with pool(program) as running:
+        assert running.ask(ShapesRequest()) == {}
+        with pytest.raises(StageError, match=rf"^a worker failed \(exit code 1\): {told.format(log=log)}$"):
             running.ask(ShapesRequest())
