@@ -21,8 +21,8 @@ from model.options.export import make_parser
 from model.ranking.candidates import Candidates, read_candidates, write_dataset_items
 from model.ranking.context import check_context
 from model.ranking.entity_features import check_columns
-from model.ranking.ranking import Embeddings
 from model.ranking.reencoding import check_same_mode
+from model.ranking.scores import Embeddings
 from model.serving.item_table import ItemTable
 from model.serving.projector import write_projector
 from model.serving.queries_to_export import write_queries

@@ -15,7 +15,7 @@ from rich.table import Column, Table
 
 from features.spec.features import SideName
 from model.options.recommend import make_parser
-from model.ranking.ranking import Embeddings
+from model.ranking.scores import Embeddings
 from model.serving.asked_histories import history_of
 from model.serving.retriever import Ask, Recommendation, Retriever
 from stage.console import console, shortened

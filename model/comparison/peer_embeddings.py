@@ -23,7 +23,7 @@ from model.comparison.peer_environments import PEER_MODELS
 from model.comparison.variants import Settings
 from model.network.input import Features
 from model.ranking.metrics import Indices
-from model.ranking.ranking import Embeddings
+from model.ranking.scores import Embeddings
 from model.ranking.split_pairs import PairIds
 from model.training.item_switches import SEVERAL_VALUES
 from stage import storage

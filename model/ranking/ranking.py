@@ -16,10 +16,9 @@ from model.network.full_float32 import use_full_float32
 from model.network.input import Features
 from model.network.tensorflow_error import in_memory
 from model.ranking.metrics import Flags, Floats, Indices, RankedSplit
-from model.ranking.scores import SCORES_AT_ONCE
+from model.ranking.scores import SCORES_AT_ONCE, Embeddings
 from model.ranking.split_pairs import SplitPairs
 
-Embeddings: TypeAlias = NDArray[np.float32]
 Scorer: TypeAlias = Callable[[Indices], NDArray[np.float32] | Floats]
 """[q] queries -> [q, N] scores, a fresh array; higher is better."""
 

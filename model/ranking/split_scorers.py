@@ -20,8 +20,9 @@ from model.network.two_tower import TwoTower, load_towers
 from model.ranking.baselines import CO_OCCURRENCE, POPULARITY, co_occurrence, popularity
 from model.ranking.candidates import Candidates
 from model.ranking.metrics import Flags
-from model.ranking.ranking import Embeddings, Scorer, embed
+from model.ranking.ranking import Scorer, embed
 from model.ranking.reencoding import check_same_mode, reencode_items, reencode_queries
+from model.ranking.scores import Embeddings
 from model.ranking.session_history import history_items
 from model.ranking.slices import read_item_slices
 from model.ranking.split_pairs import (

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from features.dataset import Dataset
 from model.ranking.metrics import Indices
-from model.ranking.ranking import Embeddings
+from model.ranking.scores import Embeddings
 from model.reporting.figures import Axes, draw_figure, in_legend
 from stage.console import shortened
 

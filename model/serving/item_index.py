@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from features.spec.export import Export
-from model.ranking.ranking import Embeddings
+from model.ranking.scores import Embeddings
 from stage.errors import StageError
 
 Index: TypeAlias = Any

@@ -11,8 +11,9 @@ from features.split import SPLITS
 from model.network.finished_model import FinishedModel
 from model.network.input import example_parser, readable
 from model.network.two_tower import TwoTower
-from model.ranking.ranking import Embeddings, embed
+from model.ranking.ranking import embed
 from model.ranking.reencoding import reencode_queries
+from model.ranking.scores import Embeddings
 from stage.errors import StageError
 
 

@@ -18,8 +18,7 @@ from features.spec.spec import Spec
 from model.network.full_float32 import use_full_float32
 from model.ranking.candidates import DATASET_ITEMS
 from model.ranking.left_out import leaves_out_self
-from model.ranking.ranking import Embeddings
-from model.ranking.scores import SCORES_AT_ONCE
+from model.ranking.scores import SCORES_AT_ONCE, Embeddings
 from model.serving.asked_histories import check_histories
 from model.serving.exported_entities import ExportedEntities
 from model.serving.near_ids import near_id

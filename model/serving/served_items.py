@@ -16,7 +16,8 @@ from features.dataset import Dataset
 from features.large_tables import take_rows
 from features.spec.spec import Spec
 from model.ranking.entity_features import entity_blocks, transform_tensors
-from model.ranking.ranking import Embeddings, check_finite
+from model.ranking.ranking import check_finite
+from model.ranking.scores import Embeddings
 from model.serving.serving_graph import ServingGraph
 from stage.errors import StageError
 from stage.progress import bar

@@ -17,7 +17,8 @@ from model.network.input import Corpus, Features
 from model.network.two_tower import TwoTower
 from model.ranking.cut_off import warn_if_all_are_found
 from model.ranking.metrics import recall
-from model.ranking.ranking import Embeddings, embedding_scorer, rank_pairs
+from model.ranking.ranking import embedding_scorer, rank_pairs
+from model.ranking.scores import Embeddings
 from model.ranking.slices import read_item_slices
 from model.ranking.split_pairs import read_split_pairs
 from model.ranking.split_scorers import embed_both

@@ -20,7 +20,7 @@ from measure import ROOT, Took
 from features.dataset import Dataset
 from features.spec.spec import Spec
 from model.network.input import Corpus
-from model.ranking.ranking import Embeddings
+from model.ranking.scores import Embeddings
 from model.ranking.split_pairs import SplitPairs
 
 PYTHON = ROOT / ".peers/librecommender/bin/python"

@@ -24,7 +24,8 @@ from features.spec.spec import Spec
 from model.network.input import Corpus, Features, read_corpus
 from model.network.two_tower import TwoTower
 from model.ranking.metrics import recall
-from model.ranking.ranking import Embeddings, embed, embedding_scorer, rank_pairs
+from model.ranking.ranking import embed, embedding_scorer, rank_pairs
+from model.ranking.scores import Embeddings
 from model.ranking.split_pairs import SplitPairs, read_split_pairs
 from model.training import batch_streams
 from model.training.batch_streams import training_batches
