@@ -7,11 +7,9 @@ import math
 from collections.abc import Mapping, Sequence
 from functools import partial
 
-import keras
 import tensorflow as tf
 
 from features.spec.spec import Spec
-from features.spec.training import Train
 from model.network.embedding import Tables
 from model.network.input import Corpus
 from model.network.touched_rows import TouchedRows, read_rows
@@ -19,6 +17,7 @@ from model.network.two_tower import TwoTower
 from model.training import replicas
 from model.training.alpha_schedule import alpha_at
 from model.training.augmentation import twins
+from model.training.dense_optimizer import dense_optimizer
 from model.training.item_switches import masks_main_items
 from model.training.losses import column_frequency, contrastive, in_batch_softmax
 from model.training.prepared_batches import PreparedBatch, PreparedViews
@@ -72,7 +71,7 @@ class TrainingStep:
             for name, weight in two_tower.dense_weights().items()
             if train.learnable_temperature or not name.startswith("log_temperature/")
         ]
-        self._dense_optimizer = _dense_optimizer(train)
+        self._dense_optimizer = dense_optimizer(train)
         self._dense_optimizer.exclude_from_weight_decay([v.value for v in two_tower.log_temperatures.values()])
         self._dense_optimizer.build(self._dense)
         self.step = _variable(tf.zeros([], tf.int64))
@@ -245,12 +244,6 @@ class TrainingStep:
             twins=None if views.shown is None else twins(views.shown),
             precision=precision,
         )
-
-
-def _dense_optimizer(train: Train) -> keras.optimizers.Optimizer:
-    """Keras knows no row-wise Adagrad, and dense weights are few."""
-    kind = keras.optimizers.Adam if train.optimizer == "adam" else keras.optimizers.Adagrad
-    return kind(train.learning_rate, weight_decay=train.weight_decay or None)
 
 
 def _variable(start: tf.Tensor) -> tf.Variable:
