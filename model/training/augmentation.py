@@ -15,7 +15,7 @@ import tensorflow as tf
 
 from features.dataset import EncodedFeature
 from features.spec.training import Ssl
-from model.network.draws import Rows, draw_key, uniform_rows
+from model.network.draws import Rows, draw_key, uniform_rows, uniform_values
 from model.network.input import Features
 from model.network.kept_values import keep_values
 from model.network.row_ids import row_ids
@@ -128,8 +128,9 @@ class Augmentation:
             keep = tf.gather(visible[:, k], item_of[feature.key])
             if rate and feature.kind in SEVERAL_VALUES:
                 key = draw_key(self._seed, f"values of {feature.key} in {view}", step)
-                draws = uniform_rows(key, rows=rows, width=feature.max_values)
-                keep &= tf.gather_nd(draws, _row_and_index(values, item_of[feature.key])) >= rate
+                item = item_of[feature.key]
+                draws = uniform_values(key, rows=tf.gather(rows.numbers, item), indices=_index(values, item))
+                keep &= draws >= rate
             shown[feature.key] = keep_values(values, keep)
         return shown
 
@@ -180,6 +181,6 @@ def twins(shown: Sequence[tf.Tensor]) -> tf.Tensor:
     return first | second
 
 
-def _row_and_index(values: tf.RaggedTensor, rows: tf.Tensor) -> tf.Tensor:
-    """int64 [V, 2]: each value's row, given as [V], and its index among the row's values."""
-    return tf.stack([rows, tf.range(tf.size(rows, tf.int64)) - tf.gather(values.row_starts(), rows)], axis=1)
+def _index(values: tf.RaggedTensor, rows: tf.Tensor) -> tf.Tensor:
+    """Which of its row's values each one is, int64 [V], given the rows [V]."""
+    return tf.range(tf.size(rows, tf.int64)) - tf.gather(values.row_starts(), rows)

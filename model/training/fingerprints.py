@@ -11,6 +11,7 @@ import tensorflow as tf
 
 from features.dataset import EncodedFeature
 from model.network.input import Features
+from model.network.mixed_bits import mixed_bits
 from model.network.row_ids import row_ids
 
 
@@ -26,7 +27,7 @@ def fingerprints(items: Features, features: Sequence[tuple[int, EncodedFeature]]
     """
     values = [_bits(items[f.key].values) + tf.constant(k << 40, tf.uint64) for k, f in features]
     rows = [row_ids(items[f.key]) for _, f in features]
-    mixed = tf.bitcast(_mix(tf.concat(values, axis=0)), tf.int64)
+    mixed = tf.bitcast(mixed_bits(tf.concat(values, axis=0)), tf.int64)
     return tf.math.unsorted_segment_sum(mixed, tf.concat(rows, axis=0), next(iter(items.values())).nrows())
 
 
@@ -40,14 +41,3 @@ def _bits(values: tf.Tensor) -> tf.Tensor:
     if values.dtype.is_floating:
         values = tf.bitcast(tf.cast(values, tf.float32), tf.uint32)
     return tf.cast(values, tf.uint64) + tf.constant(1, tf.uint64)
-
-
-def _mix(x: tf.Tensor) -> tf.Tensor:
-    """The finaliser of SplitMix64: bits that differ anywhere differ everywhere."""
-    for shift, factor in ((30, 0xBF58476D1CE4E5B9), (27, 0x94D049BB133111EB)):
-        x = _fold(x, shift) * tf.constant(factor, tf.uint64)
-    return _fold(x, 31)
-
-
-def _fold(x: tf.Tensor, shift: int) -> tf.Tensor:
-    return tf.bitwise.bitwise_xor(x, tf.bitwise.right_shift(x, tf.constant(shift, tf.uint64)))
