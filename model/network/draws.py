@@ -61,8 +61,8 @@ def uniform_values(key: tf.Tensor, *, rows: tf.Tensor, indices: tf.Tensor) -> tf
     """Uniform draws for some values of rows of the global batch, and for no others.
 
     Each is output number `rows * 2^32 + indices` of SplitMix64, so it is the same whichever replica holds the row.
-    `uniform_rows` draws for as many values as a row can have: with it preparing a batch of CFM on wikispeedia-links took
-    1.2 times the processor time (medians of 3 processes each, two AVX-512 cores).
+    `uniform_rows` draws for as many values as a row can have: so preparing a batch of CFM on wikispeedia-links took 1.2
+    times the processor time (medians of 3 processes each, two AVX-512 cores).
 
     Args:
         key: int64 [2], from `draw_key`.

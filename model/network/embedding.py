@@ -1,7 +1,7 @@
 """Embedding tables, and how an entity's values become the input of a tower.
 
-Shapes: B entities, R rows of a table, C codes of a vocabulary, c of them that stand in some values, H rows of a code
-in a hashed table, D embedding dimension, W width of the tower's input.
+Shapes: B entities, R rows of a table, C codes of a vocabulary, c of them that stand in some values, V such values, H
+rows of a code in a hashed table, D embedding dimension, W width of the tower's input.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -14,7 +14,7 @@ from features.dataset import EncodedFeature
 from model.network.draws import draw_key
 from model.network.hashed_table import HashedRows
 from model.network.input import Features
-from model.network.row_ids import row_ids
+from model.network.lookups import Lookup, Lookups, lookups_of
 from model.network.touched_rows import number_codes, read_rows
 
 Tables: TypeAlias = Mapping[str, tf.Tensor]
@@ -71,12 +71,12 @@ def input_width(features: Sequence[EncodedFeature], *, dim: int) -> int:
 
 
 def tower_input(
-    values: Features, features: Sequence[EncodedFeature], *, tables: Tables, defaults: Mapping[str, keras.Variable]
+    looked_up: Lookups, features: Sequence[EncodedFeature], *, tables: Tables, defaults: Mapping[str, keras.Variable]
 ) -> tf.Tensor:
     """The input of a tower.
 
     Args:
-        values: Per feature ragged [B, (values)].
+        looked_up: Of B entities.
         features: Which features, in the order of the result.
         tables: Where codes are looked up.
         defaults: In place of an empty list of values.
@@ -86,64 +86,64 @@ def tower_input(
     """
     return tf.concat(
         [
-            _number(values[f.key], default=defaults[f.key].value)
+            _number(looked_up[f.key], default=defaults[f.key].value)
             if f.vocabulary is None
-            else pool(values[f.key], table=tables[f.vocabulary], default=defaults[f.key].value)
+            else pool(looked_up[f.key], table=tables[f.vocabulary], default=defaults[f.key].value)
             for f in features
         ],
         axis=1,
     )
 
 
-def pool(codes: tf.RaggedTensor, *, table: tf.Tensor, default: tf.Tensor) -> tf.Tensor:
+def pool(codes: Lookup, *, table: tf.Tensor, default: tf.Tensor) -> tf.Tensor:
     """The mean of each entity's values; the default where there is none.
 
     Args:
-        codes: int64 ragged [B, (values)], counting the rows of the table.
+        codes: Of B entities, counting the rows of the table.
         table: float32 [c, D].
         default: float32 [D].
 
     Returns:
         float32 [B, D].
     """
-    return _mean_or_default(table, default, codes.values, row_ids(codes), codes.row_lengths())
+    return _mean_or_default(table, default, *codes)
 
 
 @tf.custom_gradient
 def _mean_or_default(  # noqa: PLR0917 (in a graph a custom gradient takes no keywords)
-    table: tf.Tensor, default: tf.Tensor, codes: tf.Tensor, segments: tf.Tensor, lengths: tf.Tensor
+    table: tf.Tensor, default: tf.Tensor, codes: tf.Tensor, segments: tf.Tensor, is_empty: tf.Tensor
 ) -> tuple[tf.Tensor, Callable[[tf.Tensor], tuple[tf.Tensor | None, ...]]]:
     """tf.sparse.segment_mean, whose own gradient is uninitialised memory where there are no codes (TensorFlow 2.21).
 
     A tf.cond around it would do as well, but takes longer to trace. Autodiff of the choice between mean and default
     would write two more matrices [B, D].
     """
-    is_empty = tf.equal(lengths, 0)
 
     def gradient(upstream: tf.Tensor) -> tuple[tf.Tensor | None, ...]:
-        # A row without codes takes no part in it.
+        # A row without codes takes no part in it. Without any codes it has no rows, and all of them are padding;
+        # else there is none, and nothing is copied.
+        rows = tf.shape(table)[0]
         of_table = tf.raw_ops.SparseSegmentMeanGrad(
-            grad=upstream, indices=codes, segment_ids=segments, output_dim0=tf.shape(table)[0]
+            grad=upstream, indices=codes, segment_ids=segments, output_dim0=tf.where(tf.size(codes) > 0, rows, 0)
         )
-        of_table = tf.where(tf.size(codes) > 0, of_table, tf.zeros([], of_table.dtype))
+        of_table = tf.pad(of_table, [[0, rows - tf.shape(of_table)[0]], [0, 0]])
         of_default = tf.linalg.matvec(upstream, tf.cast(is_empty, upstream.dtype), transpose_a=True)
         return of_table, of_default, None, None, None
 
-    mean = tf.sparse.segment_mean(table, codes, segments, num_segments=tf.size(lengths, tf.int64))
+    mean = tf.sparse.segment_mean(table, codes, segments, num_segments=tf.size(is_empty, tf.int64))
     return tf.where(is_empty[:, tf.newaxis], default, mean), gradient
 
 
-def _number(numbers: tf.RaggedTensor, *, default: tf.Tensor) -> tf.Tensor:
+def _number(numbers: Lookup, *, default: tf.Tensor) -> tf.Tensor:
     """The number or the default, float32 [B, 1]."""
     values = tf.cast(numbers.values, default.dtype)
-    found = tf.math.unsorted_segment_sum(values, row_ids(numbers), numbers.nrows())
-    is_empty = tf.equal(numbers.row_lengths(), 0)
-    return tf.where(is_empty[:, tf.newaxis], default, found[:, tf.newaxis])
+    found = tf.math.unsorted_segment_sum(values, numbers.entities, tf.size(numbers.is_empty))
+    return tf.where(numbers.is_empty, default, found)[:, tf.newaxis]
 
 
 def look_up(
     embeddings: EmbeddingTables, values: Features, *, features: Sequence[EncodedFeature]
-) -> tuple[dict[str, tf.Tensor], Features]:
+) -> tuple[dict[str, tf.Tensor], Lookups]:
     """What `tower_input` needs outside a training step.
 
     After a first step TensorFlow copies a table for whoever reads it whole: of a gigabyte a batch took 0.9 s, not 0.05.
@@ -154,11 +154,11 @@ def look_up(
         features: Which features.
 
     Returns:
-        Of each table the codes that stand in the values; and the values with codes that count these.
+        Of each table the codes that stand in the values; and what is looked up there.
     """
     touched, (renumbered,) = number_codes(embeddings.tables, [(values, features)], hashed=embeddings.hashed)
     rows = read_rows(embeddings.tables, touched)
-    return {vocabulary: found.of_codes(found.values) for vocabulary, found in rows.items()}, renumbered
+    return {vocabulary: found.of_codes(found.values) for vocabulary, found in rows.items()}, lookups_of(renumbered)
 
 
 def _initial(shape: list[int], *, seed: int, name: str) -> tf.Tensor:

@@ -19,6 +19,7 @@ from model.network.finished_model import FinishedModel
 from model.network.full_float32 import use_full_float32
 from model.network.hashed_table import hashed_rows
 from model.network.input import Features, features_spec
+from model.network.lookups import Lookups
 from model.network.npz import assign, of_finished, pack, unpack
 from model.network.tower import make_tower, run_tower
 from stage import storage
@@ -92,27 +93,41 @@ class TwoTower:
         self.encode_items: Callable[[Features], tf.Tensor] = _compiled(self.items, self.item_features)
         """Features of B items -> float32 [B, D]."""
 
-    def queries(self, values: Features, tables: Tables | None = None, *, precision: Precision = "float32") -> tf.Tensor:
+    def queries(self, values: Features, *, precision: Precision = "float32") -> tf.Tensor:
         """Embeddings of queries, for use inside a graph.
 
         Args:
-            values: Ragged [B, (values)] each.
-            tables: The rows that the codes count; by default the codes are those of the vocabularies.
+            values: Ragged [B, (values)] each, of codes as the vocabularies count them.
             precision: Of the layers.
 
         Returns:
             float32 [B, D].
         """
-        if HISTORY in values:
-            values = {**values, LATEST: values[HISTORY][:, -1:]}
-        return self._encode("query", values, tables=tables, precision=precision)
+        return self._encode("query", with_latest(values), precision=precision)
 
-    def items(self, values: Features, tables: Tables | None = None, *, precision: Precision = "float32") -> tf.Tensor:
+    def items(self, values: Features, *, precision: Precision = "float32") -> tf.Tensor:
         """Embeddings of items, as `queries`."""
-        return self._encode("item", values, tables=tables, precision=precision)
+        return self._encode("item", values, precision=precision)
 
-    def items_in_two(
-        self, values: Features, tables: Tables, *, first: tf.Tensor, precision: Precision
+    def looked_up_queries(self, lookups: Lookups, tables: Tables, *, precision: Precision) -> tf.Tensor:
+        """Embeddings of queries whose rows were read.
+
+        Args:
+            lookups: Of B queries, in session mode `with_latest`.
+            tables: The rows that their codes count.
+            precision: Of the layers.
+
+        Returns:
+            float32 [B, D].
+        """
+        return self._embed("query", lookups, tables=tables, precision=precision)
+
+    def looked_up_items(self, lookups: Lookups, tables: Tables, *, precision: Precision) -> tf.Tensor:
+        """Embeddings of items, as `looked_up_queries`."""
+        return self._embed("item", lookups, tables=tables, precision=precision)
+
+    def looked_up_items_in_two(
+        self, lookups: Lookups, tables: Tables, *, first: tf.Tensor, precision: Precision
     ) -> tuple[tf.Tensor, tf.Tensor]:
         """Embeddings of so many items and of those behind them, that are looked up as one but pass the layers apart.
 
@@ -120,16 +135,15 @@ class TwoTower:
         0.96 in bfloat16 (medians of 16 turns of both, AMX).
 
         Args:
-            values: Ragged [B, (values)] each.
-            tables: The rows that the codes count.
+            lookups: Of B items.
+            tables: The rows that their codes count.
             first: How many the first part has, int64 [].
             precision: Of the layers.
 
         Returns:
             float32 [first, D] and [B - first, D].
         """
-        features = self._inputs["item"]
-        inputs = tower_input(values, features, tables=tables, defaults=self.embeddings.defaults)
+        inputs = self._tower_input("item", lookups, tables=tables)
         behind = tf.shape(inputs, first.dtype)[0] - first
         one, two = (
             run_tower(self._towers["item_tower"], part, precision=precision)
@@ -150,12 +164,16 @@ class TwoTower:
             log += tf.stop_gradient(tf.maximum(log, math.log(LOWEST_TEMPERATURE)) - log)
         return tf.exp(log)
 
-    def _encode(self, side: str, values: Features, *, tables: Tables | None, precision: Precision) -> tf.Tensor:
-        features = self._inputs[side]
-        if tables is None:
-            tables, values = look_up(self.embeddings, values, features=features)
-        inputs = tower_input(values, features, tables=tables, defaults=self.embeddings.defaults)
+    def _encode(self, side: str, values: Features, *, precision: Precision) -> tf.Tensor:
+        tables, lookups = look_up(self.embeddings, values, features=self._inputs[side])
+        return self._embed(side, lookups, tables=tables, precision=precision)
+
+    def _embed(self, side: str, lookups: Lookups, *, tables: Tables, precision: Precision) -> tf.Tensor:
+        inputs = self._tower_input(side, lookups, tables=tables)
         return run_tower(self._towers[f"{side}_tower"], inputs, precision=precision)
+
+    def _tower_input(self, side: str, lookups: Lookups, *, tables: Tables) -> tf.Tensor:
+        return tower_input(lookups, self._inputs[side], tables=tables, defaults=self.embeddings.defaults)
 
     def dense_weights(self) -> dict[str, tf.Variable]:
         """Every weight but the tables, by name."""
@@ -168,6 +186,11 @@ class TwoTower:
     def weights(self) -> dict[str, tf.Variable]:
         """Every weight, by name."""
         return {f"table/{name}": table for name, table in self.embeddings.tables.items()} | self.dense_weights()
+
+
+def with_latest(values: Features) -> Features:
+    """What the query tower reads: in session mode the latest item of the history apart too."""
+    return {**values, LATEST: values[HISTORY][:, -1:]} if HISTORY in values else values
 
 
 def _compiled(

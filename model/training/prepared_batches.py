@@ -15,8 +15,9 @@ from features.dataset import Dataset
 from features.spec.spec import Spec
 from model.network.draws import Rows
 from model.network.input import Corpus, Features
+from model.network.lookups import Lookup, lookups_of
 from model.network.touched_rows import TouchedCodes, number_codes
-from model.network.two_tower import TwoTower
+from model.network.two_tower import TwoTower, with_latest
 from model.training.augmentation import Augmentation, shown_fingerprints
 from model.training.batch_streams import training_batches
 from model.training.distinct_views import DistinctViews, each_apart, shared
@@ -48,12 +49,12 @@ class PreparedBatch(NamedTuple):
 
     touched: dict[str, TouchedCodes]
     """Vocabulary -> which rows of its table are read."""
-    query: Features
-    """Ragged [Q, (values)] each, with codes that count the touched ones."""
+    query: dict[str, Lookup]
+    """Of the Q queries, with codes that count the touched ones."""
     query_of: tf.Tensor
     """int64 [B]: which of the queries an example has."""
-    items: Features
-    """Ragged [M + F + G, (values)] each: items, first views, second views; codes as above. [M] without views."""
+    items: dict[str, Lookup]
+    """Of M + F + G: items, first views, second views; codes as above. Of M without views."""
     item_of: tf.Tensor
     """int64 [B]: which of the items an example has."""
     copies: tf.Tensor
@@ -173,9 +174,9 @@ class _Preparation:
         of_examples = _copies(batch.item_of, of=_rows(item) - negatives)
         return PreparedBatch(
             touched=touched,
-            query=query,
+            query=lookups_of(with_latest(query)),
             query_of=batch.query_of,
-            items={key: tf.concat([side[key] for side in items], axis=0) for key in item},
+            items=lookups_of({key: tf.concat([side[key] for side in items], axis=0) for key in item}),
             item_of=batch.item_of,
             copies=tf.concat([of_examples, tf.ones([negatives], tf.int64)], axis=0),
             item_key=batch.item_key,

@@ -150,14 +150,13 @@ class TrainingStep:
     def _losses(self, batch: PreparedBatch, tables: Tables) -> tuple[tf.Tensor, tf.Tensor]:
         """Of the main task and of the SSL task, which is 0 without views."""
         precision = self._spec.train.precision
-        query = self._two_tower.queries(batch.query, tables, precision=precision)
+        query = self._two_tower.looked_up_queries(batch.query, tables, precision=precision)
         if batch.views is None:
-            main = self._main_loss(
-                batch, query=query, item=self._two_tower.items(batch.items, tables, precision=precision)
-            )
+            item = self._two_tower.looked_up_items(batch.items, tables, precision=precision)
+            main = self._main_loss(batch, query=query, item=item)
             return main, tf.zeros_like(main)
         first = tf.size(batch.copies, tf.int64)
-        item, views = self._two_tower.items_in_two(batch.items, tables, first=first, precision=precision)
+        item, views = self._two_tower.looked_up_items_in_two(batch.items, tables, first=first, precision=precision)
         return self._main_loss(batch, query=query, item=item), self._ssl_loss(batch.views, views)
 
     def _update(

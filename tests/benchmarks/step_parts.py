@@ -20,6 +20,7 @@ from features.dataset import Dataset
 from features.spec.training import Precision
 from model.network.embedding import tower_input
 from model.network.input import read_corpus
+from model.network.lookups import lookups_of
 from model.network.touched_rows import number_codes, read_rows
 from model.network.tower import make_tower, run_tower
 from model.network.two_tower import TwoTower
@@ -94,7 +95,7 @@ def lookups(two_tower: TwoTower, batch: TrainingBatch, *, gradients: bool, updat
             tape.watch(touched)
             tables = {name: row.of_codes(touched[name]) for name, row in rows.items()}
             inputs = [
-                tower_input(values, features, tables=tables, defaults=embeddings.defaults)
+                tower_input(lookups_of(values), features, tables=tables, defaults=embeddings.defaults)
                 for values, (_, features) in zip(numbered, sides, strict=True)
             ]
         if not gradients:

@@ -7,6 +7,7 @@ from ragged_lists import ragged
 from features.dataset import EncodedFeature
 from model.network.draws import draw_key
 from model.network.embedding import EmbeddingTables, pool, tower_input
+from model.network.lookups import lookups_of
 from model.network.touched_rows import number_codes, read_rows
 
 TABLE = tf.constant([[1.0, 2.0], [3.0, 6.0], [5.0, 7.0]])
@@ -18,15 +19,19 @@ def _feature(key, vocabulary, codes=3):
     return EncodedFeature(key, key.split("/")[1], kind, vocabulary, codes, 8)
 
 
+def _lookup(values):
+    return lookups_of({"key": ragged(values)})["key"]
+
+
 def test_pooling_is_the_mean_of_the_values_and_the_default_where_there_is_none():
-    pooled = pool(ragged([[0, 1], [], [2], [1, 1, 0]]), table=TABLE, default=DEFAULT)
+    pooled = pool(_lookup([[0, 1], [], [2], [1, 1, 0]]), table=TABLE, default=DEFAULT)
     np.testing.assert_allclose(pooled, [[2, 4], [9, 9], [5, 7], [7 / 3, 14 / 3]], rtol=1e-6)
 
 
 def test_the_default_has_the_gradient_of_empty_rows_only():
     with tf.GradientTape() as tape:
         tape.watch([TABLE, DEFAULT])
-        total = tf.reduce_sum(pool(ragged([[0, 1], [], []]), table=TABLE, default=DEFAULT))
+        total = tf.reduce_sum(pool(_lookup([[0, 1], [], []]), table=TABLE, default=DEFAULT))
     by_table, by_default = tape.gradient(total, [TABLE, DEFAULT])
     np.testing.assert_allclose(by_table, [[0.5, 0.5], [0.5, 0.5], [0, 0]])
     np.testing.assert_allclose(by_default, [2, 2])
@@ -38,7 +43,7 @@ def test_a_feature_that_no_entity_shows_has_no_gradient():
         table = tf.ones([size, 64])
         with tf.GradientTape() as tape:
             tape.watch(table)
-            total = tf.reduce_sum(pool(ragged([[], []]), table=table, default=tf.zeros([64])))
+            total = tf.reduce_sum(pool(_lookup([[], []]), table=table, default=tf.zeros([64])))
         gradient = tape.gradient(total, table, unconnected_gradients=tf.UnconnectedGradients.ZERO)
         assert not np.any(gradient)
 
@@ -49,7 +54,7 @@ def test_embed_puts_features_side_by_side():
     defaults["item/tags"].assign([9.0, 9.0])
     defaults["item/size"].assign(-4.0)
     values = {"item/tags": ragged([[0], []]), "item/size": ragged([[], [0.5]], tf.float32)}
-    found = tower_input(values, features, tables={"tags": TABLE}, defaults=defaults)
+    found = tower_input(lookups_of(values), features, tables={"tags": TABLE}, defaults=defaults)
     np.testing.assert_allclose(found, [[1, 2, -4], [9, 9, 0.5]])
 
 
