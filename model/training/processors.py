@@ -1,4 +1,4 @@
-"""TensorFlow's threads while a model is trained."""
+"""TensorFlow's devices and threads while a model is trained."""
 
 import os
 
@@ -21,6 +21,11 @@ def use_both_of_two_processors() -> None:
         tf.config.threading.set_intra_op_parallelism_threads(1)
     except RuntimeError:  # its threads are there
         return
+
+
+def has_gpus() -> bool:
+    """Whether TensorFlow computes on GPUs."""
+    return bool(tf.config.list_logical_devices("GPU"))
 
 
 def _processors() -> int:

@@ -1,8 +1,8 @@
 """The softmax cross entropy of pairs of a row and a column, with its gradient written out.
 
-What autodiff makes of it walks over the matrix of logits about ten times; this does so four times. Pairs may share rows
-and columns, and a column may stand for several equal ones, so the matrix need not have more of either than there are
-different ones.
+What autodiff makes of it walks over the matrix of logits about ten times; this does so four times on a CPU, five in
+bfloat16. Pairs may share rows and columns, and a column may stand for several equal ones, so the matrix need not have
+more of either than there are different ones.
 
 Shapes: R rows, C columns, D dimensions, n pairs, P entries left out.
 """
@@ -13,9 +13,10 @@ import tensorflow as tf
 
 from features.spec.training import Precision
 from model.network.padding import pad_rows, padding_of
+from model.training import processors
 
 _NEVER = -1e9
-"""A logit that leaves an entry out: far below any other, yet finite."""
+"""Added to a logit it leaves the entry out: far below any other, yet finite."""
 _SLOW, _SPARE = 1024, 8
 """Where rows of logits lie 4 KiB apart, they fight for one line of the cache: the product over rows took 8.0 ms
 for 1,024 columns, 5.1 for 1,032 (measured, one AVX2 core). So there are a few columns more."""
@@ -69,7 +70,7 @@ def softmax_loss(
         logits = tf.nn.bias_add(tf.matmul(padded_rows, padded_columns, transpose_b=True), added)
         if left_out is not None:
             never = tf.fill(tf.shape(left_out)[:1], tf.cast(_NEVER, logits.dtype))
-            logits = tf.tensor_scatter_nd_update(logits, left_out, never)
+            logits = _add_at(logits, left_out, values=never)
         probabilities = tf.nn.softmax(logits)
         negative_log = _negative_log(probabilities, logits, indices=indices) + tf.math.log(tf.gather(copies, column))
         # The hits' part of the row's softmax: without it the sum that this divides by is smaller. It is at most
@@ -79,27 +80,33 @@ def softmax_loss(
 
         def gradient(upstream: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
             # By the logits it is the row's probabilities, times `scale`, for each pair of the row; and at the pair's
-            # entry, where its hits are taken back, `at_entry` more.
-            at_entry = (-1 - scale * of_hits)[:, tf.newaxis]
-            weight = tf.math.unsorted_segment_sum(scale, row, tf.shape(padded_rows)[0])[:, tf.newaxis]
-            factors = [probabilities, padded_rows * weight, padded_columns]
+            # entry, where its hits are taken back, -1 - scale * of_hits more. In bfloat16 a probability near 1 and
+            # that 1 would leave nothing but their rounding, so they meet before the cast.
+            weight = tf.math.unsorted_segment_sum(scale, row, tf.shape(padded_rows)[0])
+            at_entry = (-1 - scale * of_hits) / tf.gather(weight, row)
+            weight = (weight * upstream)[:, tf.newaxis]
+            factors = [_add_at(probabilities, indices, values=at_entry), padded_rows * weight, padded_columns]
             if precision == "bfloat16":
-                # A probability near 1 and that 1 would leave nothing but its rounding, so they meet in float32. Taken
-                # out before the cast: GPUs have no such update of bfloat16.
-                factors[0] = tf.tensor_scatter_nd_update(probabilities, indices, tf.zeros_like(row, rows.dtype))
                 factors = [tf.cast(factor, precision) for factor in factors]
-                _, entry, pairs = tf.unique_with_counts(row * tf.cast(own_columns, tf.int64) + column)
-                own = tf.gather_nd(probabilities, indices) / tf.cast(tf.gather(pairs, entry), rows.dtype)
-                at_entry += own[:, tf.newaxis] * tf.gather(weight, row)
             of_rows = (tf.cast(tf.matmul(factors[0], factors[2]), rows.dtype) * weight)[:own_rows]
             of_columns = tf.cast(tf.matmul(factors[0], factors[1], transpose_a=True), rows.dtype)[:own_columns]
-            of_rows += tf.math.unsorted_segment_sum(at_entry * tf.gather(columns, column), row, own_rows)
-            of_columns += tf.math.unsorted_segment_sum(at_entry * tf.gather(rows, row), column, own_columns)
-            return of_rows * upstream, of_columns * upstream
+            return of_rows, of_columns
 
         return tf.reduce_sum(negative_log + tf.math.log1p(-of_hits)), gradient
 
     return loss(rows, columns)
+
+
+def _add_at(matrix: tf.Tensor, entries: tf.Tensor, *, values: tf.Tensor) -> tf.Tensor:
+    """A matrix with values, float [n], added at entries, int64 [n, 2], of which some may be the same.
+
+    On CPUs in place, if nothing reads the matrix any more. On GPUs, where operations are to be deterministic,
+    TensorFlow would take the matrix to the host for that and back.
+    """
+    if not processors.has_gpus():
+        return tf.tensor_scatter_nd_add(matrix, entries, values)
+    place = entries[:, 0] * tf.shape(matrix, tf.int64)[1] + entries[:, 1]
+    return matrix + tf.reshape(tf.math.unsorted_segment_sum(values, place, tf.size(matrix, tf.int64)), tf.shape(matrix))
 
 
 def _negative_log(probabilities: tf.Tensor, logits: tf.Tensor, *, indices: tf.Tensor) -> tf.Tensor:

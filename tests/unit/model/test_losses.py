@@ -1,6 +1,7 @@
 """Goldens worked out by hand, and what must hold whatever the numbers."""
 
 import math
+from collections import Counter
 
 import numpy as np
 import pytest
@@ -245,6 +246,42 @@ def test_the_gradient_written_out_is_that_of_autodiff(scale, count):
     expected = _by_autodiff(rows, columns, bias=bias, left_out=left_out, column=column)
     for ours, theirs in zip(found, expected, strict=True):
         np.testing.assert_allclose(ours, theirs, rtol=1e-10, atol=1e-12)
+
+
+@pytest.mark.parametrize("others", [False, True])  # left out
+@pytest.mark.parametrize("count", [1, 31, 33, 64, 100])
+def test_on_a_gpu_it_is_the_same(monkeypatch, count, others):
+    """Rows fill up to 32, 64 or 128; one pair is there often."""
+    draws = np.random.default_rng(8)
+    rows, columns = (tf.constant(draws.normal(size=(n, 5)), tf.float64) for n in (count, 40))
+    row, column = draws.integers(0, min(count, 60), 50), draws.integers(0, 40, 50)
+    left_out = draws.random((count, 40)) < 0.3
+    left_out[row, column] = False
+    row[25:30], column[25:30] = row[0], column[0]
+    options = {
+        "row": _numbers(row),
+        "column": _numbers(column),
+        "copies": tf.constant(np.bincount(column, minlength=40) + 1, tf.float64),
+        "bias": tf.constant(draws.normal(size=40), tf.float64),
+        "left_out": tf.where(left_out),
+        "others_left_out": others,
+    }
+
+    def run():
+        with tf.GradientTape() as tape:
+            tape.watch([rows, columns])
+            loss = softmax_loss(rows, columns, **options)
+        return loss, *tape.gradient(loss, [rows, columns], output_gradients=UPSTREAM)
+
+    found = {}
+    for has_gpus in (False, True):
+        monkeypatch.setattr("model.training.processors.has_gpus", lambda has_gpus=has_gpus: has_gpus)
+        step = tf.function(run).get_concrete_function()
+        ops = Counter(op.type for op in step.graph.get_operations())
+        assert (ops["TensorScatterAdd"] == 0) == has_gpus
+        found[has_gpus] = step()
+    for ours, theirs in zip(found[True], found[False], strict=True):
+        np.testing.assert_allclose(ours, theirs, rtol=1e-9, atol=1e-12)
 
 
 def test_in_bfloat16_the_loss_is_the_same_and_the_gradient_nearly():

@@ -132,15 +132,18 @@ def test_features_are_dropped_from_the_main_task_beside_ids(tiny_dataset):
     assert losses[1] == pytest.approx(np.log(columns).mean(), rel=1e-5)
 
 
-def test_every_operation_of_a_step_has_a_kernel_for_gpus(tiny_dataset):
+def test_every_operation_of_a_step_has_a_kernel_for_gpus(tiny_dataset, monkeypatch):
     """Without one TensorFlow takes what it reads to the host and back, in every step."""
+    monkeypatch.setattr("model.training.processors.has_gpus", lambda: True)
     keys = ["train.precision=bfloat16", "train.weight_decay=0.1", "train.learnable_temperature=true"]
     keys += ["ssl.projection_head=8", "ssl.exclude_identical=true", "train.uniform_negatives=20"]
     rig = Rig(tiny_dataset, *keys)
     graph = rig.steps(groups_to_train_with(tiny_dataset, rig.spec.ssl)).func.graph.as_graph_def()
     nodes, called = attrgetter("node", "library")(graph)
     nodes = [*nodes, *(node for function in called.function for node in function.node_def)]
-    assert {"MatMul", "TensorScatterUpdate", "UnsortedSegmentSum"} <= {node.op for node in nodes}
+    assert {"MatMul", "UnsortedSegmentSum"} <= {node.op for node in nodes}
+    # Those have kernels that don't always give the same result; where that is asked for, they go to the host too.
+    assert not [node.op for node in nodes if re.match("TensorScatter|ScatterNd", node.op)]
     assert {node.op for node in nodes if not _runs_on_a_gpu(node)} == set()
 
 
