@@ -23,6 +23,12 @@ def use_both_of_two_processors() -> None:
         return
 
 
+def operations_have_one_thread() -> bool:
+    """Whether that was set, here or by TensorFlow's variable, and no GPU computes them."""
+    threads = tf.config.threading.get_intra_op_parallelism_threads() or os.environ.get(_VARIABLE)
+    return threads in (1, "1") and not has_gpus()
+
+
 def has_gpus() -> bool:
     """Whether TensorFlow computes on GPUs."""
     return bool(tf.config.list_logical_devices("GPU"))

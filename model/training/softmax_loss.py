@@ -8,6 +8,8 @@ Shapes: R rows, C columns, D dimensions, n pairs, P entries left out.
 """
 
 from collections.abc import Callable
+from functools import partial
+from typing import NamedTuple
 
 import tensorflow as tf
 
@@ -54,25 +56,81 @@ def softmax_loss(
     Returns:
         float [].
     """
-    indices = tf.stack([row, column], axis=1)
-    bias = tf.zeros_like(columns[:, 0]) if bias is None else bias
-    hits = tf.gather(copies, column) - 1 if others_left_out else tf.zeros_like(row, rows.dtype)
+    added = tf.math.log(copies) if bias is None else tf.math.log(copies) + bias
+    # Rows that no pair has, and columns that are never chosen.
+    padded_rows, padding = pad_rows(rows), padding_of(tf.shape(columns)[0])
+    padding += tf.where((tf.shape(columns)[0] + padding) % _SLOW == 0, _SPARE, 0)
+    loss_of = partial(
+        _loss_of,
+        columns=tf.pad(columns, [[0, padding], [0, 0]]),
+        added=tf.pad(added, [[0, padding]], constant_values=_NEVER),
+        others_left_out=others_left_out,
+        precision=precision,
+    )
+    whole = _Part(
+        padded_rows, pairs=tf.stack([row, column], axis=1), copies=tf.gather(copies, column), left_out=left_out
+    )
+    if not processors.operations_have_one_thread():
+        # An operation has all threads of a pool, or of a GPU. How long halves take there wasn't measured.
+        return loss_of(whole)
+    # While one processor computes the logits and their softmax, the other has nothing else to do.
+    return tf.add_n([loss_of(half) for half in _halves(whole)])
+
+
+class _Part(NamedTuple):
+    """Some of the rows, and what is theirs, by their numbers in the part.
+
+    Attributes:
+        rows: float [R, D], R a multiple of 32.
+        pairs: int64 [n, 2], (row, column).
+        copies: float [n]; as how many columns a pair's own counts.
+        left_out: int64 [P, 2].
+    """
+
+    rows: tf.Tensor
+    pairs: tf.Tensor
+    copies: tf.Tensor
+    left_out: tf.Tensor | None
+
+
+def _halves(whole: _Part) -> list[_Part]:
+    """The upper half of the rows and the lower one, each a multiple of 32 too; of 32 rows the lower has none."""
+    rows = tf.shape(whole.rows, tf.int64)[0]
+    upper = rows // 2 + padding_of(rows // 2)
+
+    def apart(entries: tf.Tensor, values: tf.Tensor) -> list[tf.Tensor]:
+        return tf.dynamic_partition(values, tf.cast(entries[:, 0] >= upper, tf.int32), 2)
+
+    def entries_apart(entries: tf.Tensor) -> list[tf.Tensor]:
+        above, below = apart(entries, entries)
+        return [above, below - tf.stack([upper, 0])]
+
+    halves = zip(
+        tf.split(whole.rows, [upper, rows - upper]),
+        entries_apart(whole.pairs),
+        apart(whole.pairs, whole.copies),
+        [None, None] if whole.left_out is None else entries_apart(whole.left_out),
+        strict=True,
+    )
+    return [_Part(*half) for half in halves]
+
+
+def _loss_of(
+    part: _Part, *, columns: tf.Tensor, added: tf.Tensor, others_left_out: bool, precision: Precision
+) -> tf.Tensor:
+    """The sum over a part's pairs, with what is added to the columns' logits, float [C]."""
+    row = part.pairs[:, 0]
+    hits = part.copies - 1 if others_left_out else tf.zeros_like(part.copies)
 
     @tf.custom_gradient
     def loss(rows: tf.Tensor, columns: tf.Tensor) -> tuple[tf.Tensor, _Gradient]:
-        own_rows, own_columns = tf.shape(rows)[0], tf.shape(columns)[0]
-        # Rows that no pair has, and columns that are never chosen.
-        padded_rows, padding = pad_rows(rows), padding_of(own_columns)
-        padding += tf.where((own_columns + padding) % _SLOW == 0, _SPARE, 0)
-        padded_columns = tf.pad(columns, [[0, padding], [0, 0]])
-        added = tf.pad(tf.math.log(copies) + bias, [[0, padding]], constant_values=_NEVER)
         # TensorFlow fuses the addition into the product.
-        logits = tf.nn.bias_add(tf.matmul(padded_rows, padded_columns, transpose_b=True), added)
-        if left_out is not None:
-            never = tf.fill(tf.shape(left_out)[:1], tf.cast(_NEVER, logits.dtype))
-            logits = _add_at(logits, left_out, values=never)
+        logits = tf.nn.bias_add(tf.matmul(rows, columns, transpose_b=True), added)
+        if part.left_out is not None:
+            never = tf.fill(tf.shape(part.left_out)[:1], tf.cast(_NEVER, logits.dtype))
+            logits = _add_at(logits, part.left_out, values=never)
         probabilities = tf.nn.softmax(logits)
-        negative_log = _negative_log(probabilities, logits, indices=indices) + tf.math.log(tf.gather(copies, column))
+        negative_log = _negative_log(probabilities, logits, indices=part.pairs) + tf.math.log(part.copies)
         # The hits' part of the row's softmax: without it the sum that this divides by is smaller. It is at most
         # 1 - 1 / (hits + 1), so float32 can tell it from 1.
         of_hits = hits * tf.exp(-negative_log)
@@ -82,19 +140,19 @@ def softmax_loss(
             # By the logits it is the row's probabilities, times `scale`, for each pair of the row; and at the pair's
             # entry, where its hits are taken back, -1 - scale * of_hits more. In bfloat16 a probability near 1 and
             # that 1 would leave nothing but their rounding, so they meet before the cast.
-            weight = tf.math.unsorted_segment_sum(scale, row, tf.shape(padded_rows)[0])
+            weight = tf.math.unsorted_segment_sum(scale, row, tf.shape(rows)[0])
             at_entry = (-1 - scale * of_hits) / tf.gather(weight, row)
             weight = (weight * upstream)[:, tf.newaxis]
-            factors = [_add_at(probabilities, indices, values=at_entry), padded_rows * weight, padded_columns]
+            factors = [_add_at(probabilities, part.pairs, values=at_entry), rows * weight, columns]
             if precision == "bfloat16":
                 factors = [tf.cast(factor, precision) for factor in factors]
-            of_rows = (tf.cast(tf.matmul(factors[0], factors[2]), rows.dtype) * weight)[:own_rows]
-            of_columns = tf.cast(tf.matmul(factors[0], factors[1], transpose_a=True), rows.dtype)[:own_columns]
+            of_rows = tf.cast(tf.matmul(factors[0], factors[2]), rows.dtype) * weight
+            of_columns = tf.cast(tf.matmul(factors[0], factors[1], transpose_a=True), rows.dtype)
             return of_rows, of_columns
 
         return tf.reduce_sum(negative_log + tf.math.log1p(-of_hits)), gradient
 
-    return loss(rows, columns)
+    return loss(part.rows, columns)
 
 
 def _add_at(matrix: tf.Tensor, entries: tf.Tensor, *, values: tf.Tensor) -> tf.Tensor:

@@ -250,8 +250,8 @@ def test_the_gradient_written_out_is_that_of_autodiff(scale, count):
 
 @pytest.mark.parametrize("others", [False, True])  # left out
 @pytest.mark.parametrize("count", [1, 31, 33, 64, 100])
-def test_on_a_gpu_it_is_the_same(monkeypatch, count, others):
-    """Rows fill up to 32, 64 or 128; one pair is there often."""
+def test_in_halves_and_on_a_gpu_it_is_the_same(monkeypatch, count, others):
+    """Rows fill up to 32, 64 or 128, of which the second half may have no row, or no pair; one pair is there often."""
     draws = np.random.default_rng(8)
     rows, columns = (tf.constant(draws.normal(size=(n, 5)), tf.float64) for n in (count, 40))
     row, column = draws.integers(0, min(count, 60), 50), draws.integers(0, 40, 50)
@@ -274,14 +274,18 @@ def test_on_a_gpu_it_is_the_same(monkeypatch, count, others):
         return loss, *tape.gradient(loss, [rows, columns], output_gradients=UPSTREAM)
 
     found = {}
-    for has_gpus in (False, True):
-        monkeypatch.setattr("model.training.processors.has_gpus", lambda has_gpus=has_gpus: has_gpus)
+    for way in ("whole", "operations_have_one_thread", "has_gpus"):
+        for name in ("operations_have_one_thread", "has_gpus"):
+            monkeypatch.setattr(f"model.training.processors.{name}", lambda name=name, way=way: name == way)
         step = tf.function(run).get_concrete_function()
         ops = Counter(op.type for op in step.graph.get_operations())
-        assert (ops["TensorScatterAdd"] == 0) == has_gpus
-        found[has_gpus] = step()
-    for ours, theirs in zip(found[True], found[False], strict=True):
-        np.testing.assert_allclose(ours, theirs, rtol=1e-9, atol=1e-12)
+        assert ops["Softmax"] == 1 + (way == "operations_have_one_thread")
+        assert (ops["TensorScatterAdd"] == 0) == (way == "has_gpus")
+        found[way] = step()
+    whole = found.pop("whole")
+    for other in found.values():
+        for ours, theirs in zip(other, whole, strict=True):
+            np.testing.assert_allclose(ours, theirs, rtol=1e-9, atol=1e-12)
 
 
 def test_in_bfloat16_the_loss_is_the_same_and_the_gradient_nearly():
