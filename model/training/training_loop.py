@@ -1,5 +1,6 @@
 """The loop around the training step: batches, validation, the best weights, checkpoints, progress."""
 
+import math
 import sys
 import time
 from collections.abc import Callable, Mapping
@@ -19,6 +20,7 @@ from model.training.alpha_schedule import ssl_steps
 from model.training.bad_batch import BAD_BATCH, write_bad_batch
 from model.training.checkpoint import Checkpoints, has_checkpoint, restore_checkpoint
 from model.training.prepared_batches import prepared_batches
+from model.training.steps_at_once import steps_at_once
 from model.training.training_end import is_out_of_patience
 from model.training.training_history import History, best_of, write_history
 from model.training.training_step import DIVERGES_AT, LOSSES, TrainingStep
@@ -134,7 +136,10 @@ class TrainingLoop:
 
     def _run(self) -> None:
         train, step = self._spec.train, self._step()
-        take_step: Callable[[], tf.Tensor] | None = None
+        take_steps: Callable[[int], tf.Tensor] | None = None
+        seconds_a_step = math.inf  # of the latest call
+        due_every = [self._validate_every, train.checkpoint_every or _LISTEN_EVERY, _LISTEN_EVERY, _REPORT_EVERY]
+        due_at = [self._last_step, self._ssl_steps or 0]
         writer = tf.summary.create_noop_writer()
         if self._workers.is_chief:
             writer = tf.summary.create_file_writer(storage.join(self._output, LOGS))
@@ -163,24 +168,27 @@ class TrainingLoop:
                 check_interrupted()
                 if step % _LISTEN_EVERY == 0:
                     self._workers.stop_if_interrupted()
-                if take_step is None or step == self._ssl_steps:
-                    take_step = None  # examples that it keeps would lie in memory beside those of the next
-                    take_step = self._steps_from(step)
+                if take_steps is None or step == self._ssl_steps:
+                    take_steps = None  # examples that it keeps would lie in memory beside those of the next
+                    take_steps = self._steps_from(step)
+                count = steps_at_once(step, due_every=due_every, due_at=due_at, seconds_a_step=seconds_a_step)
                 started = time.perf_counter()
-                losses = take_step()
+                losses = take_steps(count)
                 step = self._step()
-                self._seconds += time.perf_counter() - started
-                self._steps += 1
+                seconds = time.perf_counter() - started
+                seconds_a_step = seconds / count
+                self._seconds += seconds
+                self._steps += count
                 if shown.n == shown.initial:
                     shown.unpause()  # before the first step all is traced, which would promise hours
-                shown.update(train.batch_size)
+                shown.update(count * train.batch_size)
                 if step % _REPORT_EVERY == 0:
                     self._refuse_bad_loss()
                     self._report(losses.numpy(), step)
                     shown.set_postfix(loss=f"{losses[0]:.3f}", refresh=False)
 
-    def _steps_from(self, step: int) -> Callable[[], tf.Tensor]:
-        """The training's step over the batches from one on, as far as the SSL task goes."""
+    def _steps_from(self, step: int) -> Callable[[int], tf.Tensor]:
+        """The training's steps over the batches from one on, as far as the SSL task goes."""
         return self._training.over(
             prepared_batches(
                 self._dataset,

@@ -7,6 +7,7 @@ import math
 from collections.abc import Mapping, Sequence
 from functools import partial
 
+import keras
 import tensorflow as tf
 
 from features.spec.spec import Spec
@@ -33,8 +34,8 @@ most 200 more than equal ones."""
 class TrainingStep:
     """What changes while training, and the function that changes it.
 
-    Everything that a checkpoint needs is in `state()`, and one call changes all of it or nothing: a signal is only
-    answered between calls.
+    Everything that a checkpoint needs is in `state()`, and a step changes all of it or nothing: a signal is only
+    answered between calls, each of one or more steps. What a step does doesn't depend on how many its call takes.
 
     Attributes:
         step: Steps done, int64 [].
@@ -104,19 +105,33 @@ class TrainingStep:
             batches: From `prepared_batches`.
 
         Returns:
-            Takes a step; returns `LOSSES` of it, float [3].
+            Takes as many steps as it is given, one or more; returns `LOSSES` of the last of them, float [3].
         """
         reading = iter(batches)
         spec, (iterator,) = tf.type_spec_from_value(reading), tf.nest.flatten(reading, expand_composites=True)
 
-        def run(iterator: tf.Tensor) -> tf.Tensor:
+        def take(iterator: tf.Tensor) -> tf.Tensor:
             return self._run_replicas(next(tf.nest.pack_sequence_as(spec, [iterator], expand_composites=True)))
 
-        # A concrete function of the iterator's handle: given the iterator, each call would compare the types of all
+        def take_some(iterator: tf.Tensor, count: tf.Tensor) -> tf.Tensor:
+            _, losses = tf.while_loop(
+                lambda number, _: number < count,
+                lambda number, _: (number + 1, take(iterator)),
+                (tf.constant(0), tf.zeros([len(LOSSES)], keras.config.floatx())),
+                parallel_iterations=1,
+            )
+            return losses
+
+        # Concrete functions of the iterator's handle: given the iterator, each call would compare the types of all
         # that a batch holds; and if the graph had captured it, it would go on reading until Python's collector comes.
-        # Nothing in it is for AutoGraph, which took half of the first step: 9.4 s of processor time, 4.4 without it.
-        step = tf.function(run, autograph=False).get_concrete_function(tf.TensorSpec([], tf.resource))
-        return partial(step, iterator)
+        # Nothing in them is for AutoGraph, which took half of the first step: 9.4 s of processor time, 4.4 without it.
+        handle = tf.TensorSpec([], tf.resource)
+        if self._strategy.num_replicas_in_sync == 1:
+            count = tf.TensorSpec([], tf.int32)
+            return partial(tf.function(take_some, autograph=False).get_concrete_function(handle, count), iterator)
+        step = tf.function(take, autograph=False).get_concrete_function(handle)
+        # In a loop TensorFlow wants a collective's tensors to keep their shapes, which differ from step to step.
+        return partial(lambda iterator, count: [step(iterator) for _ in range(count)][-1], iterator)
 
     def _run_replicas(self, local: tuple[PreparedBatch, ...]) -> tf.Tensor:
         def run() -> tf.Tensor:

@@ -79,7 +79,7 @@ class Training:
         self.two_tower = TwoTower(spec, dataset.manifest.vocabularies)
         self._step = TrainingStep(self.two_tower, corpus, spec=spec)
         batches = prepared_batches(dataset, corpus, two_tower=self.two_tower, spec=spec, groups=groups)
-        self._take_step = self._step.over(batches)
+        self._take_steps = self._step.over(batches)
         self._steps_an_epoch = epoch_steps(corpus, spec)
 
     def train(self, epochs: int) -> None:
@@ -87,8 +87,7 @@ class Training:
 
     def steps(self, count: int) -> None:
         """Goes on training, and waits until the last step is done."""
-        for _ in range(count):
-            self._take_step()
+        take_all(count, self._take_steps)
         self._step.step.numpy()
 
     def embeddings(self, pairs: SplitPairs, corpus: Corpus) -> tuple[Embeddings, Embeddings]:
@@ -98,6 +97,12 @@ class Training:
             embed(self.two_tower.encode_queries, pairs.queries, batch_size=size),
             embed(self.two_tower.encode_items, corpus.features, batch_size=size),
         )
+
+
+def take_all(steps: int, take_steps: Callable[[int], object]) -> None:
+    """Takes so many, ten at once as `train` does."""
+    for first in range(0, steps, 10):
+        take_steps(min(10, steps - first))
 
 
 def rates(work: Path, turns: Turns, *, dataset: Dataset, corpus: Corpus) -> list[Row]:
@@ -253,11 +258,10 @@ def table_steps(dataset: Dataset, corpus: Corpus, *, spec: Spec, size: int) -> C
         return training_batches(*given, **named).enumerate().map(functools.partial(anywhere, size=size))
 
     with mock.patch("model.training.prepared_batches.training_batches", retitled):
-        take_step = step.over(prepared_batches(dataset, corpus, two_tower=two_tower, spec=spec, groups=None))
+        take_steps = step.over(prepared_batches(dataset, corpus, two_tower=two_tower, spec=spec, groups=None))
 
     def run(steps: int) -> None:
-        for _ in range(steps):
-            take_step()
+        take_all(steps, take_steps)
         step.step.numpy()
 
     run(5)

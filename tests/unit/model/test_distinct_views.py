@@ -78,8 +78,8 @@ def test_every_item_finds_what_it_showed(rows):
 def test_a_step_learns_from_shared_views_what_it_does_from_each_item_s_own(tiny_dataset, monkeypatch):
     def train():
         rig = Rig(tiny_dataset, "ssl.augmentation=cfm", "ssl.alpha=1", "ssl.dropout_rate=0.5")
-        take_step = rig.steps({"page": ["page", "words", "size"]})  # the first view is the topic alone
-        losses = [take_step().numpy() for _ in range(5)]
+        take_steps = rig.steps({"page": ["page", "words", "size"]})  # the first view is the topic alone
+        losses = [take_steps(1).numpy() for _ in range(5)]
         return losses, {name: variable.numpy() for name, variable in rig.training.learned().items()}
 
     losses, weights = train()

@@ -34,7 +34,8 @@ def test_an_operation_of_a_training_has_one_of_two_processors():
 
 @pytest.mark.parametrize(
     ("count", "before", "variable", "threads"),
-    [(2, 0, None, 1), (4, 0, None, 0), (2, 2, None, 2), (2, 0, "2", 0), (4, 0, "1", 0)],  # 0: as TensorFlow decides, by the variable
+    # 0: as TensorFlow decides, by the variable.
+    [(2, 0, None, 1), (4, 0, None, 0), (2, 2, None, 2), (2, 0, "2", 0), (4, 0, "1", 0)],
 )
 def test_what_was_set_before_stays_and_so_does_what_more_processors_have(monkeypatch, count, before, variable, threads):
     found = [before]

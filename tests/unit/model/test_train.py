@@ -81,24 +81,26 @@ def test_weights_are_hashed_one_array_in_memory_at_a_time(tmp_path):
 
 
 def _interrupt_in_the_step_after(monkeypatch, steps, *, swallowed):
-    """Swallowed: as TensorFlow does now and then. Returns the steps from which trainings begin."""
+    """Swallowed: as TensorFlow does now and then. Returns the steps from which trainings begin, a call for each."""
     began = []
 
     def over(training, batches):
         began.append(int(training.step.numpy()))
         compiled = compile_step(training, batches)
 
-        def take_step():
+        def take_steps(count):
+            assert count == 1
             if int(training.step.numpy()) == steps:
                 with suppress(KeyboardInterrupt if swallowed else ()):
                     signal.raise_signal(signal.SIGINT)
-            return compiled()
+            return compiled(count)
 
-        return take_step
+        return take_steps
 
     monkeypatch.undo()
     compile_step = TrainingStep.over
     monkeypatch.setattr(TrainingStep, "over", over)
+    monkeypatch.setattr("model.training.steps_at_once._SECONDS", 0.0)
     return began
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import tensorflow as tf
+from same_weights import assert_same_weights
 from tensorflow.python.framework.kernels import get_registered_kernels_for_op
 from training_specs import Rig
 
@@ -54,14 +55,26 @@ def test_both_tasks_have_the_negatives_and_the_temperature_that_the_spec_asks_fo
     logits = scores / 0.1 - np.log(corpus.train_count[item] / corpus.train_count.sum())
     main = _softmax_loss(logits, np.arange(64), np.ones((64, 64), bool))
 
-    take_step = rig.steps({"page": ["page", "words", "size"]})
-    assert take_step().numpy() == pytest.approx([main + 0.5 * ssl, main, ssl], rel=1e-5)
+    take_steps = rig.steps({"page": ["page", "words", "size"]})
+    assert take_steps(1).numpy() == pytest.approx([main + 0.5 * ssl, main, ssl], rel=1e-5)
 
-    looked_up = _count_ops(take_step.func.graph)
+    looked_up = _count_ops(take_steps.func.graph)
     # Of 3 tables each is read once for queries, items and both views; Adam reads two slots of the same rows.
     assert looked_up["ResourceGather"] == 3 + 2 * 3
     # Of 2 features of queries and 3 of items, those of both views among them; the item's size is a number.
     assert looked_up["SparseSegmentMeanWithNumSegments"] == looked_up["SparseSegmentMeanGrad"] == 2 + 3
+
+
+def test_what_steps_do_does_not_depend_on_how_many_a_call_takes(tiny_dataset):
+    tf.config.experimental.enable_op_determinism()  # as `train` does
+    found = []
+    for counts in ([6], [1, 3, 2]):
+        rig = Rig(tiny_dataset, "ssl.augmentation=rfm")
+        take_steps = rig.steps()
+        *_, losses = (take_steps(count).numpy() for count in counts)
+        found.append({name: variable.numpy() for name, variable in rig.training.state().items()} | {"losses": losses})
+    assert found[0]["step"] == 6
+    assert_same_weights(*found)
 
 
 def _threads():
@@ -75,10 +88,10 @@ def test_nothing_is_read_ahead_once_nobody_takes_steps(tiny_dataset):
     before = _threads()
     gc.disable()  # it may come late, or when Python ends, which then waited for minutes
     try:
-        take_step = rig.steps()
-        take_step()
+        take_steps = rig.steps()
+        take_steps(1)
         assert _threads() > before
-        del take_step
+        del take_steps
         assert _threads() == before
     finally:
         gc.enable()
@@ -93,7 +106,7 @@ def test_after_a_warm_start_adam_counts_the_steps_before_it_for_rows_too(tiny_da
     rig.training.learned()["dense_optimizer/0"].assign(1000)  # steps
     table = rig.two_tower.embeddings.tables["page"]
     before = table.numpy()
-    rig.steps()()
+    rig.steps()(1)
     furthest = 0.01 * 0.6327**0.5 * 0.1 / 0.001**0.5
     assert np.abs(table.numpy() - before).max() == pytest.approx(furthest, rel=0.01)
 
@@ -102,9 +115,9 @@ def test_the_second_task_s_weight_goes_by_the_epochs_of_this_training(tiny_datas
     """Whatever steps the optimizer has behind it, as after a warm start; an epoch is 500 / 64 steps."""
     rig = Rig(tiny_dataset, "ssl.augmentation=rfm", "ssl.warmup_epochs=1")
     rig.training.learned()["dense_optimizer/0"].assign(1000)
-    take_step = rig.steps()
+    take_steps = rig.steps()
     for step in range(3):
-        loss, main, ssl = take_step().numpy()
+        loss, main, ssl = take_steps(1).numpy()
         assert loss - main == pytest.approx(0.3 * step * 64 / 500 * ssl, abs=1e-5)
 
 
@@ -128,7 +141,7 @@ def test_features_are_dropped_from_the_main_task_beside_ids(tiny_dataset):
     rig = Rig(tiny_dataset, *keys)
     item = next(iter(training_batches(tiny_dataset, rig.spec.train))).apart().item_key.numpy()
     columns = 64 - (item[:, np.newaxis] == item).sum(axis=1) + 1  # without other examples' copies of its item
-    losses = rig.steps()().numpy()
+    losses = rig.steps()(1).numpy()
     assert losses[1] == pytest.approx(np.log(columns).mean(), rel=1e-5)
 
 

@@ -214,8 +214,8 @@ def test_workers_ask_each_other_every_ten_steps_whether_to_stop(tiny_dataset, tm
     over = TrainingStep.over
 
     def counted(training, batches):
-        take_step = over(training, batches)
-        return lambda: steps.append(0) or take_step()
+        take_steps = over(training, batches)
+        return lambda count: steps.extend(range(count)) or take_steps(count)
 
     monkeypatch.setattr(TrainingStep, "over", counted)
     monkeypatch.setattr(Workers, "stop_if_interrupted", lambda _: asked.append(len(steps)))

@@ -33,5 +33,5 @@ class Rig:
         return prepared_batches(self.dataset, self.corpus, two_tower=self.two_tower, spec=self.spec, groups=groups)
 
     def steps(self, groups: Groups | None = None) -> partial[tf.Tensor]:
-        """A function that takes the next step."""
+        """A function that takes so many next steps."""
         return self.training.over(self.batches(groups))
