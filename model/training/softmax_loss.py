@@ -158,11 +158,12 @@ def _loss_of(
 def _add_at(matrix: tf.Tensor, entries: tf.Tensor, *, values: tf.Tensor) -> tf.Tensor:
     """A matrix with values, float [n], added at entries, int64 [n, 2], of which some may be the same.
 
-    On CPUs in place, if nothing reads the matrix any more. On GPUs, where operations are to be deterministic,
-    TensorFlow would take the matrix to the host for that and back.
+    On CPUs in place, if nothing reads the matrix any more; `tf.tensor_scatter_nd_add` of TensorFlow 2.21 always copies
+    it. On GPUs, where operations are to be deterministic, TensorFlow would take the matrix to the host for that and
+    back.
     """
     if not processors.has_gpus():
-        return tf.tensor_scatter_nd_add(matrix, entries, values)
+        return tf.raw_ops.ScatterNdNonAliasingAdd(input=matrix, indices=entries, updates=values)
     place = entries[:, 0] * tf.shape(matrix, tf.int64)[1] + entries[:, 1]
     return matrix + tf.reshape(tf.math.unsorted_segment_sum(values, place, tf.size(matrix, tf.int64)), tf.shape(matrix))
 
