@@ -43,7 +43,6 @@ class EncodedFeature:
     """Features of one vocabulary share codes and table; None for a numeric feature."""
     codes: int
     """Terms and OOV buckets, or hash buckets; 0 for a numeric feature."""
-    max_values: int
 
 
 def entity_files(manifest: Manifest, table: Entities) -> list[File]:
@@ -68,11 +67,10 @@ def encoded_features(spec: Spec, side_name: SideName, *, vocabularies: dict[str,
     """
     found = []
     if side_name == "pair" and spec.session is not None:
-        name, most = history_vocabulary(spec), spec.session.max_history
-        history = EncodedFeature(
-            key=HISTORY, name="history", kind="multivalued", vocabulary=name, codes=vocabularies[name], max_values=most
+        name = history_vocabulary(spec)
+        found.append(
+            EncodedFeature(key=HISTORY, name="history", kind="multivalued", vocabulary=name, codes=vocabularies[name])
         )
-        found.append(history)
     for name, feature in spec.sides[side_name].features.items():
         key = f"{side_name}/{name}"
         vocabulary = vocabulary_of(key, feature)
@@ -81,11 +79,7 @@ def encoded_features(spec: Spec, side_name: SideName, *, vocabularies: dict[str,
             codes = feature.hash_buckets
         elif vocabulary is not None and not isinstance(feature, NumericFeature):
             codes = vocabularies[vocabulary] + feature.oov_buckets
-        most = getattr(feature, "max_values", 1)
-        encoded = EncodedFeature(
-            key=key, name=name, kind=feature.kind, vocabulary=vocabulary, codes=codes, max_values=most
-        )
-        found.append(encoded)
+        found.append(EncodedFeature(key=key, name=name, kind=feature.kind, vocabulary=vocabulary, codes=codes))
     return found
 
 

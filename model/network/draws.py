@@ -24,7 +24,7 @@ class Rows:
 
 
 def draw_key(seed: int, purpose: str, *at: tf.Tensor | int) -> tf.Tensor:
-    """The key of a draw, for TensorFlow's stateless random operations.
+    """The key of a draw, for TensorFlow's stateless random operations or `uniform_values`.
 
     Args:
         seed: `train.seed`.

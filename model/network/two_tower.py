@@ -59,7 +59,7 @@ class TwoTower:
         self.item_features = encoded_features(spec, "item", vocabularies=vocabularies)
         model, seed = spec.model, spec.train.seed
         histories = [f for f in self.query_features if f.key == HISTORY and model.latest_apart]
-        latest = [replace(f, key=LATEST, name="latest", max_values=1) for f in histories]
+        latest = [replace(f, key=LATEST, name="latest") for f in histories]
         self._inputs = {"query": [*self.query_features, *latest], "item": self.item_features}
         inputs = [*self._inputs["query"], *self._inputs["item"]]
         hashed = hashed_rows(spec, vocabularies, transform_directory=transform_directory)
@@ -93,21 +93,20 @@ class TwoTower:
         self.encode_items: Callable[[Features], tf.Tensor] = _compiled(self.items, self.item_features)
         """Features of B items -> float32 [B, D]."""
 
-    def queries(self, values: Features, *, precision: Precision = "float32") -> tf.Tensor:
+    def queries(self, values: Features) -> tf.Tensor:
         """Embeddings of queries, for use inside a graph.
 
         Args:
             values: Ragged [B, (values)] each, of codes as the vocabularies count them.
-            precision: Of the layers.
 
         Returns:
             float32 [B, D].
         """
-        return self._encode("query", with_latest(values), precision=precision)
+        return self._encode("query", with_latest(values))
 
-    def items(self, values: Features, *, precision: Precision = "float32") -> tf.Tensor:
+    def items(self, values: Features) -> tf.Tensor:
         """Embeddings of items, as `queries`."""
-        return self._encode("item", values, precision=precision)
+        return self._encode("item", values)
 
     def looked_up_queries(self, lookups: Lookups, tables: Tables, *, precision: Precision) -> tf.Tensor:
         """Embeddings of queries whose rows were read.
@@ -164,9 +163,9 @@ class TwoTower:
             log += tf.stop_gradient(tf.maximum(log, math.log(LOWEST_TEMPERATURE)) - log)
         return tf.exp(log)
 
-    def _encode(self, side: str, values: Features, *, precision: Precision) -> tf.Tensor:
+    def _encode(self, side: str, values: Features) -> tf.Tensor:
         tables, lookups = look_up(self.embeddings, values, features=self._inputs[side])
-        return self._embed(side, lookups, tables=tables, precision=precision)
+        return self._embed(side, lookups, tables=tables, precision="float32")
 
     def _embed(self, side: str, lookups: Lookups, *, tables: Tables, precision: Precision) -> tf.Tensor:
         inputs = self._tower_input(side, lookups, tables=tables)

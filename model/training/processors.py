@@ -23,10 +23,11 @@ def use_both_of_two_processors() -> None:
         return
 
 
-def operations_have_one_thread() -> bool:
-    """Whether that was set, here or by TensorFlow's variable, and no GPU computes them."""
+def operations_run_side_by_side() -> bool:
+    """Whether each has one thread, set here or by TensorFlow's variable, and others can run beside it; not on GPUs."""
     threads = tf.config.threading.get_intra_op_parallelism_threads() or os.environ.get(_VARIABLE)
-    return threads in (1, "1") and not has_gpus()
+    at_a_time = tf.config.threading.get_inter_op_parallelism_threads()
+    return threads in (1, "1") and at_a_time != 1 and not has_gpus()
 
 
 def has_gpus() -> bool:

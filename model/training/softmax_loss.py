@@ -70,8 +70,8 @@ def softmax_loss(
     whole = _Part(
         padded_rows, pairs=tf.stack([row, column], axis=1), copies=tf.gather(copies, column), left_out=left_out
     )
-    if not processors.operations_have_one_thread():
-        # An operation has all threads of a pool, or of a GPU. How long halves take there wasn't measured.
+    if not processors.operations_run_side_by_side():
+        # An operation has a pool of threads, or a GPU, where halves weren't measured; or no other runs beside it.
         return loss_of(whole)
     # While one processor computes the logits and their softmax, the other has nothing else to do.
     return tf.add_n([loss_of(half) for half in _halves(whole)])

@@ -91,12 +91,12 @@ def test_features_have_the_codes_of_their_vocabulary_and_their_buckets():
     )
     found = encoded_features(spec, "item", vocabularies={"page": 10, "title": 20, "categories": 5, "item_color": 4})
     assert found == [
-        EncodedFeature("item/page", "page", "id", "page", 10, 1),
-        EncodedFeature("item/title", "title", "text", "title", 20, 64),
-        EncodedFeature("item/categories", "categories", "multivalued", "categories", 5, 64),
-        EncodedFeature("item/hashed", "hashed", "text", "item_hashed", 7, 3),
-        EncodedFeature("item/size", "size", "numeric", None, 0, 1),
-        EncodedFeature("item/color", "color", "categorical", "item_color", 6, 1),
+        EncodedFeature("item/page", "page", "id", "page", 10),
+        EncodedFeature("item/title", "title", "text", "title", 20),
+        EncodedFeature("item/categories", "categories", "multivalued", "categories", 5),
+        EncodedFeature("item/hashed", "hashed", "text", "item_hashed", 7),
+        EncodedFeature("item/size", "size", "numeric", None, 0),
+        EncodedFeature("item/color", "color", "categorical", "item_color", 6),
     ]
     assert vocabulary_of("item/size", spec.item.features["size"]) is None
 
@@ -107,7 +107,7 @@ def test_in_session_mode_the_query_tower_reads_the_history_too():
     tree["sources"] = TREE["sources"] | {"interactions": log, "queries": {"path": "x"}}
     spec = build_spec(tree, source="s")
     vocabularies = {"page": 10, "title": 20, "categories": 5}
-    history = EncodedFeature("pair/history", "history", "multivalued", "page", 10, 9)
+    history = EncodedFeature("pair/history", "history", "multivalued", "page", 10)
     assert encoded_features(spec, "pair", vocabularies=vocabularies) == [history]
     assert query_inputs(spec, vocabularies) == [*encoded_features(spec, "query", vocabularies=vocabularies), history]
     without = build_spec(TREE, source="s")

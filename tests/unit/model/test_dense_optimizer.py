@@ -10,12 +10,13 @@ from model.training.dense_optimizer import dense_optimizer
 
 
 @pytest.mark.parametrize("decay", [0.0, 0.7])
-def test_adam_moves_a_weight_as_keras_does(decay):
+@pytest.mark.parametrize(("name", "kind"), [("adam", keras.optimizers.Adam), ("adagrad", keras.optimizers.Adagrad)])
+def test_moves_a_weight_as_keras_does(name, kind, decay):
     draws = np.random.default_rng(0)
     start = draws.normal(size=(4, 3))
     ours, theirs = (keras.Variable(start, dtype="float64") for _ in range(2))
-    found = dense_optimizer(Train(optimizer="adam", learning_rate=0.05, weight_decay=decay))
-    expected = keras.optimizers.Adam(0.05, weight_decay=decay or None)
+    found = dense_optimizer(Train(optimizer=name, learning_rate=0.05, weight_decay=decay))
+    expected = kind(0.05, weight_decay=decay or None)
     move = tf.function(lambda gradient: found.apply([gradient], [ours]), autograph=False)
     found.build([ours])
     for _ in range(5):

@@ -11,9 +11,9 @@ from features.dataset import EncodedFeature
 from model.training.distinct_views import each_apart, shared
 
 FEATURES = [
-    EncodedFeature("item/topic", "topic", "categorical", "topic", 9, 1),
-    EncodedFeature("item/words", "words", "text", "topic", 9, 4),
-    EncodedFeature("item/size", "size", "numeric", None, 0, 1),
+    EncodedFeature("item/topic", "topic", "categorical", "topic", 9),
+    EncodedFeature("item/words", "words", "text", "topic", 9),
+    EncodedFeature("item/size", "size", "numeric", None, 0),
 ]
 
 

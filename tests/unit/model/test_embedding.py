@@ -16,7 +16,7 @@ DEFAULT = tf.constant([9.0, 9.0])
 
 def _feature(key, vocabulary, codes=3):
     kind = "numeric" if vocabulary is None else "multivalued"
-    return EncodedFeature(key, key.split("/")[1], kind, vocabulary, codes, 8)
+    return EncodedFeature(key, key.split("/")[1], kind, vocabulary, codes)
 
 
 def _lookup(values):

@@ -63,7 +63,7 @@ def test_on_many_rows_no_terms_share_any(form, hashes):
 def test_touched_codes_are_means_of_touched_rows():
     table = tf.Variable([[1.0, 2.0], [3.0, 6.0], [5.0, 7.0], [0.0, 9.0]])
     hashed = {"page": tf.constant([[0, 1], [3, 3], [1, 0], [2, 1]])}
-    feature = EncodedFeature("item/page", "page", "multivalued", "page", 4, 8)
+    feature = EncodedFeature("item/page", "page", "multivalued", "page", 4)
     sides = [({"item/page": ragged([[3, 0], [], [3]])}, [feature])]
     touched, (values,) = number_codes(["page"], sides, hashed=hashed)
     rows = read_rows({"page": table}, touched)

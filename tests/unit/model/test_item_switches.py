@@ -8,9 +8,9 @@ from features.spec.spec import Spec
 from model.training.item_switches import check_item_features
 from stage.errors import UsageError
 
-PAGE = EncodedFeature("item/page", "page", "id", "page", 100, 1)
-TOPIC = EncodedFeature("item/topic", "topic", "categorical", "topic", 5, 1)
-WORDS = EncodedFeature("item/words", "words", "text", "words", 50, 8)
+PAGE = EncodedFeature("item/page", "page", "id", "page", 100)
+TOPIC = EncodedFeature("item/topic", "topic", "categorical", "topic", 5)
+WORDS = EncodedFeature("item/words", "words", "text", "words", 50)
 
 
 def spec(*overrides: str) -> Spec:

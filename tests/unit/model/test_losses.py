@@ -274,12 +274,12 @@ def test_in_halves_and_on_a_gpu_it_is_the_same(monkeypatch, count, others):
         return loss, *tape.gradient(loss, [rows, columns], output_gradients=UPSTREAM)
 
     found = {}
-    for way in ("whole", "operations_have_one_thread", "has_gpus"):
-        for name in ("operations_have_one_thread", "has_gpus"):
+    for way in ("whole", "operations_run_side_by_side", "has_gpus"):
+        for name in ("operations_run_side_by_side", "has_gpus"):
             monkeypatch.setattr(f"model.training.processors.{name}", lambda name=name, way=way: name == way)
         step = tf.function(run).get_concrete_function()
         ops = Counter(op.type for op in step.graph.get_operations())
-        assert ops["Softmax"] == 1 + (way == "operations_have_one_thread")
+        assert ops["Softmax"] == 1 + (way == "operations_run_side_by_side")
         assert (ops["ScatterNdNonAliasingAdd"] == 0) == (way == "has_gpus")
         found[way] = step()
     whole = found.pop("whole")

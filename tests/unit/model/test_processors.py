@@ -20,7 +20,9 @@ for count in range(1, len(allowed[:2]) + 1):
     assert processors._processors() == count
 processors._processors = lambda: 2
 workers.connect(Train())
-print(tf.config.threading.get_intra_op_parallelism_threads(), processors.operations_have_one_thread())
+print(tf.config.threading.get_intra_op_parallelism_threads(), processors.operations_run_side_by_side())
+tf.config.threading.get_inter_op_parallelism_threads = lambda: 1  # as a worker of `compare` has set
+print(processors.operations_run_side_by_side())
 """
 
 
@@ -29,7 +31,7 @@ def test_an_operation_of_a_training_has_one_of_two_processors():
     env = {key: value for key, value in os.environ.items() if key not in ("TF_NUM_INTRAOP_THREADS", "TF_CONFIG")}
     env["CUDA_VISIBLE_DEVICES"] = ""
     done = subprocess.run([sys.executable, "-c", CONNECT], env=env, capture_output=True, text=True, check=True)
-    assert done.stdout == "1 True\n"
+    assert done.stdout == "1 True\nFalse\n"
 
 
 @pytest.mark.parametrize(
@@ -49,7 +51,7 @@ def test_what_was_set_before_stays_and_so_does_what_more_processors_have(monkeyp
     assert found[-1] == threads
     for has_gpus in (False, True):
         monkeypatch.setattr(processors, "has_gpus", lambda has_gpus=has_gpus: has_gpus)
-        assert processors.operations_have_one_thread() == ((threads == 1 or variable == "1") and not has_gpus)
+        assert processors.operations_run_side_by_side() == ((threads == 1 or variable == "1") and not has_gpus)
 
 
 def test_where_tensorflow_has_its_threads_nothing_is_set(monkeypatch):

@@ -5,6 +5,7 @@ import pytest
 import tensorflow as tf
 
 from features.spec.spec import Spec
+from model.network.embedding import look_up
 from model.network.input import features_spec, read_corpus
 from model.network.tower import UnitNorm
 from model.network.two_tower import TwoTower
@@ -83,7 +84,8 @@ def test_a_head_of_its_own_leaves_the_towers_alone(two_tower, tiny_dataset):
 
 def test_in_bfloat16_embeddings_are_nearly_the_same_and_of_unit_length(two_tower, tiny_dataset):
     items = read_corpus(tiny_dataset).features
-    exact, rounded = (two_tower.items(items, precision=p).numpy() for p in ("float32", "bfloat16"))
+    tables, lookups = look_up(two_tower.embeddings, items, features=two_tower.item_features)
+    exact, rounded = (two_tower.looked_up_items(lookups, tables, precision=p).numpy() for p in ("float32", "bfloat16"))
     assert rounded.dtype == np.float32
     np.testing.assert_allclose(np.linalg.norm(rounded, axis=1), 1, rtol=1e-6)
     errors = np.linalg.norm(rounded - exact, axis=1)

@@ -203,7 +203,7 @@ def test_of_many_differences_the_first_are_named(tmp_path: Path) -> None:
 
 def test_a_new_term_starts_where_items_without_a_value_are() -> None:
     features = [
-        EncodedFeature(key, key.partition("/")[2], "categorical", vocabulary, 3, 1)
+        EncodedFeature(key, key.partition("/")[2], "categorical", vocabulary, 3)
         for key, vocabulary in (("query/a", "a"), ("item/a", "a"), ("item/b", "a"), ("query/c", "c"), ("item/d", "d"))
     ]
     values = {"query/a": [9, 9], "item/a": [1, 2], "item/b": [3, 6], "query/c": [5, 7], "item/d": [8, 8]}
@@ -255,7 +255,7 @@ def test_each_term_s_row_and_slots_are_carried_over_and_a_vocabulary_is_read_onc
     today = SimpleNamespace(
         manifest=SimpleNamespace(vocabularies={"page": 2}),
         transform_directory="today/transform",
-        features=lambda _: [EncodedFeature("item/page", "page", "categorical", "page", 3, 1)],
+        features=lambda _: [EncodedFeature("item/page", "page", "categorical", "page", 3)],
         query_inputs=list,
     )
     training = SimpleNamespace(learned=lambda: dict(variables))

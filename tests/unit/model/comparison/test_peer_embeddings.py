@@ -43,10 +43,10 @@ def test_without_its_environment_a_peer_is_an_error_that_says_so(peers, tmp_path
 
 def test_features_are_columns_and_the_id_is_none():
     features = [
-        EncodedFeature("item/page", "page", "id", "page", 9, 1),
-        EncodedFeature("item/topic", "topic", "categorical", "topic", 9, 1),
-        EncodedFeature("item/words", "words", "text", "words", 9, 64),
-        EncodedFeature("item/size", "size", "numeric", None, 0, 1),
+        EncodedFeature("item/page", "page", "id", "page", 9),
+        EncodedFeature("item/topic", "topic", "categorical", "topic", 9),
+        EncodedFeature("item/words", "words", "text", "words", 9),
+        EncodedFeature("item/size", "size", "numeric", None, 0),
     ]
     values = {
         "item/page": tf.ragged.constant([[0], [1], [2]], tf.int64),

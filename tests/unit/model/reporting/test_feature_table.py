@@ -12,7 +12,7 @@ def test_values_are_counted_over_all_files() -> None:
     ]
     schema = pa.schema([("id", texts), ("feature/tags", lists), ("feature/colour", texts)])
     kinds = {"page": ("id", 9), "tags": ("multivalued", 3), "colour": ("categorical", 4)}
-    features = [EncodedFeature(f"item/{name}", name, kind, name, codes, 1) for name, (kind, codes) in kinds.items()]
+    features = [EncodedFeature(f"item/{name}", name, kind, name, codes) for name, (kind, codes) in kinds.items()]
     tables = (pa.table(file, schema) for file in files)
     found = _rows("item", features, tables=tables, entropies={"tags": 0.5})
     assert [(row.name, row.cardinality, row.codes, row.coverage, row.entropy) for row in found] == [
