@@ -23,13 +23,6 @@ def use_both_of_two_processors() -> None:
         return
 
 
-def operations_run_side_by_side() -> bool:
-    """Whether each has one thread, set here or by TensorFlow's variable, and others can run beside it; not on GPUs."""
-    threads = tf.config.threading.get_intra_op_parallelism_threads() or os.environ.get(_VARIABLE)
-    at_a_time = tf.config.threading.get_inter_op_parallelism_threads()
-    return threads in (1, "1") and at_a_time != 1 and not has_gpus()
-
-
 def has_gpus() -> bool:
     """Whether TensorFlow computes on GPUs."""
     return bool(tf.config.list_logical_devices("GPU"))

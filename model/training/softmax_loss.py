@@ -70,10 +70,10 @@ def softmax_loss(
     whole = _Part(
         padded_rows, pairs=tf.stack([row, column], axis=1), copies=tf.gather(copies, column), left_out=left_out
     )
-    if not processors.operations_run_side_by_side():
-        # An operation has a pool of threads, or a GPU, where halves weren't measured; or no other runs beside it.
+    if processors.has_gpus():
         return loss_of(whole)
-    # While one processor computes the logits and their softmax, the other has nothing else to do.
+    # While one processor computed the logits and their softmax, a second had nothing else to do. It isn't by processors
+    # or threads, lest what is learned depend on them. On GPUs halves weren't measured.
     return tf.add_n([loss_of(half) for half in _halves(whole)])
 
 
@@ -137,11 +137,11 @@ def _loss_of(
         scale = 1 / (1 - of_hits)
 
         def gradient(upstream: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-            # By the logits it is the row's probabilities, times `scale`, for each pair of the row; and at the pair's
-            # entry, where its hits are taken back, -1 - scale * of_hits more. In bfloat16 a probability near 1 and
-            # that 1 would leave nothing but their rounding, so they meet before the cast.
+            # By the logits it is, for each pair of a row, `scale` times the row's probabilities, less 1 at the entry of
+            # the pair. In bfloat16 a probability near 1 and that 1 would leave nothing but their rounding, so they meet
+            # before the cast.
             weight = tf.math.unsorted_segment_sum(scale, row, tf.shape(rows)[0])
-            at_entry = (-1 - scale * of_hits) / tf.gather(weight, row)
+            at_entry = -scale / tf.gather(weight, row)
             weight = (weight * upstream)[:, tf.newaxis]
             factors = [_add_at(probabilities, part.pairs, values=at_entry), rows * weight, columns]
             if precision == "bfloat16":
@@ -158,14 +158,9 @@ def _loss_of(
 def _add_at(matrix: tf.Tensor, entries: tf.Tensor, *, values: tf.Tensor) -> tf.Tensor:
     """A matrix with values, float [n], added at entries, int64 [n, 2], of which some may be the same.
 
-    On CPUs in place, if nothing reads the matrix any more; `tf.tensor_scatter_nd_add` of TensorFlow 2.21 always copies
-    it. On GPUs, where operations are to be deterministic, TensorFlow would take the matrix to the host for that and
-    back.
+    In place, if nothing reads the matrix any more; `tf.tensor_scatter_nd_add` of TensorFlow 2.21 always copies it.
     """
-    if not processors.has_gpus():
-        return tf.raw_ops.ScatterNdNonAliasingAdd(input=matrix, indices=entries, updates=values)
-    place = entries[:, 0] * tf.shape(matrix, tf.int64)[1] + entries[:, 1]
-    return matrix + tf.reshape(tf.math.unsorted_segment_sum(values, place, tf.size(matrix, tf.int64)), tf.shape(matrix))
+    return tf.raw_ops.ScatterNdNonAliasingAdd(input=matrix, indices=entries, updates=values)
 
 
 def _negative_log(probabilities: tf.Tensor, logits: tf.Tensor, *, indices: tf.Tensor) -> tf.Tensor:
