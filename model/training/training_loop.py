@@ -27,7 +27,7 @@ from model.training.training_step import DIVERGES_AT, LOSSES, TrainingStep
 from model.training.workers import Workers
 from stage import progress, storage
 from stage.errors import Interrupted, StageError
-from stage.interrupts import check_interrupted
+from stage.interrupts import check_interrupted, was_interrupted
 from stage.output import check_own
 
 LOGS = "logs"
@@ -124,7 +124,10 @@ class TrainingLoop:
             raise StageError(
                 f"after step {self._step():,} TensorFlow failed ({reason_of(error)}); --verbose shows where"
             ) from error
-        except KeyboardInterrupt:
+        except (KeyboardInterrupt, SystemError) as error:
+            # The latter is what TensorFlow's native code once made of an interrupt while a graph was traced.
+            if isinstance(error, SystemError) and not was_interrupted():
+                raise
             self._refuse_bad_loss()
             self._save()
             step = f"step {self._step():,}"

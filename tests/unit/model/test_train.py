@@ -80,8 +80,8 @@ def test_weights_are_hashed_one_array_in_memory_at_a_time(tmp_path):
     assert 8 << 20 <= peak < 12 << 20
 
 
-def _interrupt_in_the_step_after(monkeypatch, steps, *, swallowed):
-    """Swallowed: as TensorFlow does now and then. Returns the steps from which trainings begin, a call for each."""
+def _interrupt_in_the_step_after(monkeypatch, steps, *, becomes):
+    """Becomes nothing, or another error: as in TensorFlow now and then. Returns whence trainings begin, each call's."""
     began = []
 
     def over(training, batches):
@@ -91,8 +91,10 @@ def _interrupt_in_the_step_after(monkeypatch, steps, *, swallowed):
         def take_steps(count):
             assert count == 1
             if int(training.step.numpy()) == steps:
-                with suppress(KeyboardInterrupt if swallowed else ()):
+                with suppress(KeyboardInterrupt):
                     signal.raise_signal(signal.SIGINT)
+                if becomes is not None:
+                    raise becomes
             return compiled(count)
 
         return take_steps
@@ -118,8 +120,9 @@ def test_goes_on_after_an_interruption_to_the_same_weights(
     sets = [word for key in keys for word in ("--set", key)]
     command = ["--dataset", tiny_dataset.directory, "--output", str(output), *sets]
     # Between the ends of epochs, the steps 8, 16 and 24, after which it validates.
-    for start, steps, swallowed, saved in ((0, 12, False, 12), (12, 18, True, 19)):
-        began = _interrupt_in_the_step_after(monkeypatch, steps, swallowed=swallowed)
+    others = ((0, 12, KeyboardInterrupt, 12), (12, 15, SystemError("bad argument to internal function"), 15))
+    for start, steps, becomes, saved in (*others, (15, 18, None, 19)):
+        began = _interrupt_in_the_step_after(monkeypatch, steps, becomes=becomes)
         assert run_command(main, command) == 75
         assert began == [start]
         said = f"error: interrupted; saved after step {saved}, from which the same command goes on\n"
