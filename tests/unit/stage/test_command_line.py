@@ -157,6 +157,10 @@ def body(argv):
     print("result", flush=True)
     if "wait" in argv:
         time.sleep(600)
+    if "tell" in argv:
+        sys.stdin.readline()
+        print("to nobody", file=sys.stderr)
+        print("to nobody", file=sys.stderr)
     if "fail" in argv:
         raise StageError("it broke")
     if "pipe" in argv:
@@ -168,10 +172,6 @@ def body(argv):
     if "much" in argv:
         for _ in range(100_000):
             print("x" * 100)
-    if "tell" in argv:
-        sys.stdin.readline()
-        print("to nobody", file=sys.stderr)
-        print("to nobody", file=sys.stderr)
     if "stop" in argv:
         raise KeyboardInterrupt
     if "end" in argv:
