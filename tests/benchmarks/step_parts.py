@@ -87,16 +87,19 @@ def lookups(two_tower: TwoTower, batch: TrainingBatch, *, gradients: bool, updat
     embeddings = two_tower.embeddings
     optimizer = RowOptimizer(embeddings.tables, optimizer="adam", learning_rate=1e-3)
 
+    # A step finds these in its batch.
+    codes, numbered = number_codes(embeddings.tables, sides, hashed=embeddings.hashed)
+    looked_up = [lookups_of(values) for values in numbered]
+
     def run() -> tf.Tensor:
-        codes, numbered = number_codes(embeddings.tables, sides, hashed=embeddings.hashed)
         rows = read_rows(embeddings.tables, codes)
         touched = {name: row.values for name, row in rows.items()}
         with tf.GradientTape(watch_accessed_variables=False) as tape:
             tape.watch(touched)
             tables = {name: row.of_codes(touched[name]) for name, row in rows.items()}
             inputs = [
-                tower_input(lookups_of(values), features, tables=tables, defaults=embeddings.defaults)
-                for values, (_, features) in zip(numbered, sides, strict=True)
+                tower_input(found, features, tables=tables, defaults=embeddings.defaults)
+                for found, (_, features) in zip(looked_up, sides, strict=True)
             ]
         if not gradients:
             return tf.add_n([part[0, 0] for part in inputs])
