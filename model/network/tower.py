@@ -1,6 +1,7 @@
 """A tower: layers with ReLU between them, the last one linear.
 
-Shapes: B entities, W width of the tower's input, D dimensions of the embedding.
+Shapes: B entities, K features, W width of the tower's input, w of one feature's columns, U units of the first layer, D
+dimensions of the embedding.
 """
 
 from collections.abc import Sequence
@@ -68,13 +69,62 @@ def run_tower(tower: keras.Sequential, inputs: tf.Tensor, *, precision: Precisio
     Returns:
         float32 [B, hidden[-1]].
     """
-    if precision == "float32":
-        return tower(inputs)
-    hidden = pad_rows(tf.cast(inputs, precision))
+    first = tower.layers[0]
+    return _run(tower, inputs, kernel=first.kernel.value, bias=first.bias.value, precision=precision)
+
+
+def run_tower_on_shown(
+    tower: keras.Sequential,
+    columns: Sequence[tf.Tensor],
+    *,
+    shown: tf.Tensor,
+    defaults: Sequence[tf.Tensor],
+    precision: Precision,
+) -> tf.Tensor:
+    """What a tower makes of entities that all have the default of some features, as those that one mask hides.
+
+    The first layer doesn't multiply these features' columns: what it makes of the defaults is the same for all.
+
+    Args:
+        tower: From `make_tower`.
+        columns: Its input by feature, float32 [B, w] each of K.
+        shown: int32 [K]: w, or 0 where every entity has the default. One feature at least has its w: oneDNN ends the
+            process at a product of no columns.
+        defaults: The features' defaults, float32 [w] each of K.
+        precision: As that of `run_tower`.
+
+    Returns:
+        float32 [B, hidden[-1]].
+    """
+    first, widths = tower.layers[0], tf.unstack(shown)
+    kernel = first.kernel.value
+    rows = tf.split(kernel, [feature.shape[1] for feature in columns])
+    hidden = tf.concat(
+        [tf.where(width > 0, tf.zeros_like(d), d) for width, d in zip(widths, defaults, strict=True)], axis=0
+    )
+    return _run(
+        tower,
+        tf.concat([tf.slice(c, [0, 0], [-1, width]) for width, c in zip(widths, columns, strict=True)], axis=1),
+        kernel=tf.concat([tf.slice(r, [0, 0], [width, -1]) for width, r in zip(widths, rows, strict=True)], axis=0),
+        bias=first.bias.value + tf.linalg.matvec(kernel, hidden, transpose_a=True),
+        precision=precision,
+    )
+
+
+def _run(
+    tower: keras.Sequential, inputs: tf.Tensor, *, kernel: tf.Tensor, bias: tf.Tensor, precision: Precision
+) -> tf.Tensor:
+    """The tower with other weights of its first layer, [w, U] and [U]; w columns of input."""
+    exact, dtype = precision == "float32", inputs.dtype
+    computed = dtype if exact else tf.as_dtype(precision)
+    hidden = inputs if exact else pad_rows(tf.cast(inputs, computed))
     for layer in tower.layers:
         if isinstance(layer, keras.layers.Dense):
-            kernel, bias = (tf.cast(weight.value, precision) for weight in (layer.kernel, layer.bias))
-            hidden = layer.activation(tf.nn.bias_add(tf.matmul(tf.cast(hidden, precision), kernel), bias))
+            if layer is not tower.layers[0]:
+                kernel, bias = layer.kernel.value, layer.bias.value
+            product = tf.matmul(tf.cast(hidden, computed), tf.cast(kernel, computed))
+            hidden = layer.activation(tf.nn.bias_add(product, tf.cast(bias, computed)))
         else:
-            hidden = layer(tf.cast(hidden, tf.float32))
-    return first_rows(tf.cast(hidden, tf.float32), tf.shape(inputs)[0])
+            hidden = layer(tf.cast(hidden, dtype))
+    hidden = tf.cast(hidden, dtype)
+    return hidden if exact else first_rows(hidden, tf.shape(inputs)[0])

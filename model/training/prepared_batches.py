@@ -15,6 +15,7 @@ from features.dataset import Dataset
 from features.spec.spec import Spec
 from model.network.draws import Rows
 from model.network.input import Corpus, Features
+from model.network.item_parts import ItemParts, item_parts
 from model.network.lookups import Lookup, lookups_of
 from model.network.touched_rows import TouchedCodes, number_codes
 from model.network.two_tower import TwoTower, with_latest
@@ -42,6 +43,8 @@ class PreparedViews(NamedTuple):
     shown: tuple[tf.Tensor, tf.Tensor] | None
     """int64 [S] each: equal where two items show the same in their first views, and in their second; None if equal
     ones are negatives like any other."""
+    parts: ItemParts
+    """The M items, the F first views and the G second ones."""
 
 
 class PreparedBatch(NamedTuple):
@@ -170,7 +173,8 @@ class _Preparation:
             if self._fingerprints is not None:
                 shown = shown_fingerprints(tf.gather(self._fingerprints, ssl_items), both)
             copies = _copies(second.view_of, of=_rows(second.views))
-            views = PreparedViews(first.view_of, second.view_of, second_copies=copies, shown=shown)
+            parts = item_parts(items, self._item_features, dim=self._spec.model.embedding_dim)
+            views = PreparedViews(first.view_of, second.view_of, second_copies=copies, shown=shown, parts=parts)
         of_examples = _copies(batch.item_of, of=_rows(item) - negatives)
         return PreparedBatch(
             touched=touched,

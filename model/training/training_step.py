@@ -170,9 +170,11 @@ class TrainingStep:
             item = self._two_tower.looked_up_items(batch.items, tables, precision=precision)
             main = self._main_loss(batch, query=query, item=item)
             return main, tf.zeros_like(main)
-        first = tf.size(batch.copies, tf.int64)
-        item, views = self._two_tower.looked_up_items_in_two(batch.items, tables, first=first, precision=precision)
-        return self._main_loss(batch, query=query, item=item), self._ssl_loss(batch.views, views)
+        item, first, second = self._two_tower.looked_up_items_in_parts(
+            batch.items, tables, parts=batch.views.parts, precision=precision
+        )
+        main = self._main_loss(batch, query=query, item=item)
+        return main, self._ssl_loss(batch.views, first=first, second=second)
 
     def _update(
         self,
@@ -243,11 +245,9 @@ class TrainingStep:
             precision=train.precision,
         )
 
-    def _ssl_loss(self, views: PreparedViews, embedded: tf.Tensor) -> tf.Tensor:
+    def _ssl_loss(self, views: PreparedViews, *, first: tf.Tensor, second: tf.Tensor) -> tf.Tensor:
         precision = self._spec.train.precision
-        seconds = tf.size(views.second_copies)
-        sides = tf.split(embedded, [tf.shape(embedded)[0] - seconds, seconds])
-        first, second = (self._two_tower.project(side, precision=precision) for side in sides)
+        first, second = (self._two_tower.project(side, precision=precision) for side in (first, second))
         return contrastive(
             first,
             replicas.of_all(second),

@@ -18,7 +18,7 @@ from training import DATA, specialise, wikispeedia
 
 from features.dataset import Dataset
 from features.spec.training import Precision
-from model.network.embedding import tower_input
+from model.network.embedding import tower_columns
 from model.network.input import read_corpus
 from model.network.lookups import lookups_of
 from model.network.touched_rows import number_codes, read_rows
@@ -98,7 +98,7 @@ def lookups(two_tower: TwoTower, batch: TrainingBatch, *, gradients: bool, updat
             tape.watch(touched)
             tables = {name: row.of_codes(touched[name]) for name, row in rows.items()}
             inputs = [
-                tower_input(found, features, tables=tables, defaults=embeddings.defaults)
+                tf.concat(tower_columns(found, features, tables=tables, defaults=embeddings.defaults), axis=1)
                 for found, (_, features) in zip(looked_up, sides, strict=True)
             ]
         if not gradients:

@@ -6,7 +6,7 @@ from ragged_lists import ragged
 
 from features.dataset import EncodedFeature
 from model.network.draws import draw_key
-from model.network.embedding import EmbeddingTables, pool, tower_input
+from model.network.embedding import EmbeddingTables, pool, tower_columns
 from model.network.lookups import lookups_of
 from model.network.touched_rows import number_codes, read_rows
 
@@ -48,14 +48,15 @@ def test_a_feature_that_no_entity_shows_has_no_gradient():
         assert not np.any(gradient)
 
 
-def test_embed_puts_features_side_by_side():
+def test_a_tower_reads_each_feature_or_its_default():
     features = [_feature("item/tags", "tags"), _feature("item/size", None)]
     defaults = EmbeddingTables(features, dim=2, seed=0, hashed={}).defaults
     defaults["item/tags"].assign([9.0, 9.0])
     defaults["item/size"].assign(-4.0)
     values = {"item/tags": ragged([[0], []]), "item/size": ragged([[], [0.5]], tf.float32)}
-    found = tower_input(lookups_of(values), features, tables={"tags": TABLE}, defaults=defaults)
-    np.testing.assert_allclose(found, [[1, 2, -4], [9, 9, 0.5]])
+    tags, size = tower_columns(lookups_of(values), features, tables={"tags": TABLE}, defaults=defaults)
+    np.testing.assert_allclose(tags, [[1, 2], [9, 9]])
+    np.testing.assert_allclose(size, [[-4], [0.5]])
 
 
 def test_one_table_per_vocabulary_and_one_default_per_feature():

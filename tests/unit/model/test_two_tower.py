@@ -7,6 +7,7 @@ import tensorflow as tf
 from features.spec.spec import Spec
 from model.network.embedding import look_up
 from model.network.input import features_spec, read_corpus
+from model.network.item_parts import item_parts
 from model.network.tower import UnitNorm
 from model.network.two_tower import TwoTower
 
@@ -90,6 +91,39 @@ def test_in_bfloat16_embeddings_are_nearly_the_same_and_of_unit_length(two_tower
     np.testing.assert_allclose(np.linalg.norm(rounded, axis=1), 1, rtol=1e-6)
     errors = np.linalg.norm(rounded - exact, axis=1)
     assert 1e-4 < errors.max() < 2e-2  # 8 significant bits
+
+
+def test_parts_that_hide_features_are_embedded_and_learned_from_as_whole_items_are(two_tower, tiny_dataset):
+    items = read_corpus(tiny_dataset).features
+    nothing = {key: values[:, :0] for key, values in items.items()}
+    parts = [items, {**items, "item/words": nothing["item/words"]}, {**nothing, "item/topic": items["item/topic"]}]
+    parts += [nothing]  # though a product needs some columns
+    together = {key: tf.concat([part[key] for part in parts], axis=0) for key in items}
+    tables, lookups = look_up(two_tower.embeddings, together, features=two_tower.item_features)
+    shown = item_parts(parts, two_tower.item_features, dim=tiny_dataset.spec.model.embedding_dim)
+
+    def whole(precision):
+        return two_tower.looked_up_items(lookups, tables, precision=precision)
+
+    def in_parts(precision):
+        found = two_tower.looked_up_items_in_parts(lookups, tables, parts=shown, precision=precision)
+        assert [part.shape[0] for part in found] == [60, 60, 60, 60]
+        return tf.concat(found, axis=0)
+
+    def gradients(embed):
+        with tf.GradientTape() as tape:
+            tape.watch(tables)
+            # Rows have unit length, so a plain sum would have hardly any gradient.
+            embedded = embed("float32")
+            total = tf.reduce_sum(embedded * tf.random.stateless_normal(tf.shape(embedded), [1, 2]))
+        weights = [tables, two_tower.dense_weights()]
+        found = tape.gradient(total, weights, unconnected_gradients=tf.UnconnectedGradients.ZERO)
+        return [tf.convert_to_tensor(gradient).numpy() for gradient in tf.nest.flatten(found)]
+
+    np.testing.assert_allclose(in_parts("float32"), whole("float32"), atol=1e-6)
+    np.testing.assert_allclose(in_parts("bfloat16"), whole("bfloat16"), atol=2e-2)  # 8 significant bits
+    for found, expected in zip(gradients(in_parts), gradients(whole), strict=True):
+        np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-5 * np.abs(expected).max())
 
 
 def test_without_normalisation_lengths_differ(tiny_dataset):
