@@ -8,6 +8,7 @@ D embedding dimension.
 
 import tensorflow as tf
 
+from model.network.add_at import add_at
 from model.network.touched_rows import TouchedRows
 
 
@@ -72,7 +73,7 @@ def reduce_rows(table: tf.Variable, rows: TouchedRows, *, gradient: tf.Tensor) -
     distinct, indices = tf.unique(tf.concat(ids, axis=0), out_idx=tf.int64)
     reduced = tf.zeros([tf.size(distinct), table.shape[1]], gradient.dtype)
     for index, part in zip(tf.split(indices, sizes, num=count()), gradients, strict=True):
-        reduced = tf.tensor_scatter_nd_add(reduced, index[:, tf.newaxis], part)
+        reduced = add_at(reduced, index[:, tf.newaxis], values=part)
     return TouchedRows(distinct, tf.gather(table, distinct)), reduced
 
 

@@ -14,6 +14,7 @@ from typing import NamedTuple
 import tensorflow as tf
 
 from features.spec.training import Precision
+from model.network.add_at import add_at
 from model.network.padding import pad_rows, padding_of
 from model.training import processors
 
@@ -128,7 +129,7 @@ def _loss_of(
         logits = tf.nn.bias_add(tf.matmul(rows, columns, transpose_b=True), added)
         if part.left_out is not None:
             never = tf.fill(tf.shape(part.left_out)[:1], tf.cast(_NEVER, logits.dtype))
-            logits = _add_at(logits, part.left_out, values=never)
+            logits = add_at(logits, part.left_out, values=never)
         probabilities = tf.nn.softmax(logits)
         negative_log = _negative_log(probabilities, logits, indices=part.pairs) + tf.math.log(part.copies)
         # The hits' part of the row's softmax: without it the sum that this divides by is smaller. It is at most
@@ -143,7 +144,7 @@ def _loss_of(
             weight = tf.math.unsorted_segment_sum(scale, row, tf.shape(rows)[0])
             at_entry = -scale / tf.gather(weight, row)
             weight = (weight * upstream)[:, tf.newaxis]
-            factors = [_add_at(probabilities, part.pairs, values=at_entry), rows * weight, columns]
+            factors = [add_at(probabilities, part.pairs, values=at_entry), rows * weight, columns]
             if precision == "bfloat16":
                 factors = [tf.cast(factor, precision) for factor in factors]
             of_rows = tf.cast(tf.matmul(factors[0], factors[2]), rows.dtype) * weight
@@ -153,14 +154,6 @@ def _loss_of(
         return tf.reduce_sum(negative_log + tf.math.log1p(-of_hits)), gradient
 
     return loss(part.rows, columns)
-
-
-def _add_at(matrix: tf.Tensor, entries: tf.Tensor, *, values: tf.Tensor) -> tf.Tensor:
-    """A matrix with values, float [n], added at entries, int64 [n, 2], of which some may be the same.
-
-    In place, if nothing reads the matrix any more; `tf.tensor_scatter_nd_add` of TensorFlow 2.21 always copies it.
-    """
-    return tf.raw_ops.ScatterNdNonAliasingAdd(input=matrix, indices=entries, updates=values)
 
 
 def _negative_log(probabilities: tf.Tensor, logits: tf.Tensor, *, indices: tf.Tensor) -> tf.Tensor:
