@@ -102,11 +102,11 @@ def _refuse_options_of_a_run(argv: Sequence[str]) -> None:
 
 def _run(options: Namespace, spec: Spec, *, output: str) -> Results:
     """The whole comparison; its results at the end."""
-    if spec.session is not None:
-        raise UsageError(f"--spec: expected one without a section session, got {spec.name}")
     if not spec.evaluate.baselines:
         raise UsageError("evaluate.baselines: expected true, since baselines stand in every table, got false")
     refuse_decided(options.overrides)
+    if spec.session is not None and options.peers is not None:
+        raise UsageError("--peers: other people's models take no histories, and the spec has a section session")
     peers = models_in(options.peers) if options.peers is not None else set()
     wanted = options.variants if options.variants is not None else ",".join(default_names(peers=peers))
     variants = parse_variants(wanted)

@@ -60,7 +60,7 @@ def read_results(directory: str, *, spec_name: str, against: Sequence[str] = ())
             first = first or (path, shapes)
             shapes_file.check_same_comparison(path, shapes, beside=first[0], other=first[1])
             shape = unpack_shape(shapes.test, source=path)
-            bootstrap = bootstrap_of(int(shape.query_index[-1]) + 1)
+            bootstrap = bootstrap_of(int(shape.user_index()[-1]) + 1)
             found[fraction] = _of_fraction(folder, shapes, shape=shape, bootstrap=bootstrap, against=against)
         elif any(_OF_A_STUDY.fullmatch(name) for name in storage.sizes(folder)):
             raise StageError(
@@ -103,6 +103,7 @@ def _of_fraction(
     return FractionResults(
         dataset=shapes.dataset,
         test_pairs=pairs,
+        test_users=None if shape.users is None else int(shape.users[-1]) + 1,
         protocols=protocols,
         cold_items=shapes.cold_items,
         held_for_all=held,
@@ -220,6 +221,8 @@ def _row(
         part = cold_part(shape)
         ranked = [unpack_ranked(r.cold_last_ranks, part, source=source) for _, r in rankings]
         terms |= seed_terms(ranked, slices=part.slices, metrics=AMONG_COLD, queries=queries)
+    if shape.users is not None:
+        terms = {key: term.by_user(shape.users) for key, term in terms.items()}
     by_seed = {seed: r.metrics["overall"]["recall@10"] or 0.0 for seed, r in rankings}
     row = Row(
         seeds=list(by_seed),

@@ -89,6 +89,8 @@ class FractionResults(JsonPart):
     """Its content digest."""
     test_pairs: dict[str, int]
     """Slice -> its pairs of the test split; among them `new_queries`, where the shape has it."""
+    test_users: int | None = if_known()
+    """How many users the test split has, in session mode: what is resampled there, in place of queries."""
     protocols: dict[Protocol, ProtocolResults]
     cold_items: float | None = if_known()
     """`split.cold_items`, where it is above 0."""

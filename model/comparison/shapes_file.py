@@ -75,7 +75,8 @@ def check_same_comparison(path: str, shapes: Shapes, *, beside: str, other: Shap
         StageError: If they have two of either.
     """
     first, second = unpack_shape(shapes.test, source=path), unpack_shape(other.test, source=beside)
-    same = np.array_equal(first.query_index, second.query_index) and all(
+    indices = ((shape.query_index, shape.user_index()) for shape in (first, second))
+    same = all(map(np.array_equal, *indices)) and all(
         np.array_equal(first.slices[name], second.slices[name]) for name in ("head", "tail")
     )
     if not same or shapes.cold_items != other.cold_items:

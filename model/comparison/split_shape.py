@@ -1,6 +1,6 @@
 """Which query and slice each pair of a split belongs to: what stored ranks need to become metrics again.
 
-Shapes: P pairs of the split, ordered by query id and then by item id.
+Shapes: P pairs of the split, ordered by query id and then by item id; Q queries, in session mode one for each pair.
 """
 
 from collections.abc import Collection
@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from model.comparison.json_part import JsonPart
+from model.comparison.json_part import JsonPart, if_known
 from model.comparison.packed import pack_flags, pack_numbers, unpack_flags, unpack_numbers
 from model.ranking.metrics import COLD_AMONG_COLD, Flags, Indices, RankedSplit
 from stage.errors import StageError
@@ -30,12 +30,18 @@ class SplitShape:
     """[P] Ascending."""
     slices: dict[str, Flags]
     """Name -> [P], whether the pair is in the slice, mostly by its item; overall too."""
+    users: Indices | None = None
+    """[Q] Ascending: whose each query is, in session mode, where a user has several; None: each is of its own."""
+
+    def user_index(self) -> Indices:
+        """[P] Whose each pair is, ascending from 0: what one user asks is correlated, so resamples are of users."""
+        return self.query_index if self.users is None else self.users[self.query_index]
 
 
 def cold_part(shape: SplitShape) -> SplitShape:
     """The pairs with a cold item, as the one slice of a split of their own."""
     query_index = shape.query_index[shape.slices["cold"]]
-    return SplitShape(query_index, {COLD_AMONG_COLD: np.ones(len(query_index), dtype=bool)})
+    return SplitShape(query_index, {COLD_AMONG_COLD: np.ones(len(query_index), dtype=bool)}, shape.users)
 
 
 class PackedShape(JsonPart):
@@ -44,24 +50,27 @@ class PackedShape(JsonPart):
     pairs: int
     pairs_per_query: str
     slices: dict[str, str]
+    queries_per_user: str | None = if_known()
 
 
 def pack_shape(shape: SplitShape) -> PackedShape:
     """As text.
 
     Raises:
-        StageError: If a query has so many pairs that their ranks couldn't be kept.
+        StageError: If a query, or in session mode a user, has so many pairs that their ranks couldn't be kept.
     """
-    counts = np.bincount(shape.query_index)
-    if counts.max(initial=0) > MOST_PAIRS:
+    counts, of_users = np.bincount(shape.query_index), np.bincount(shape.user_index())
+    if of_users.max(initial=0) > MOST_PAIRS:
+        whose = "query" if shape.users is None else "user"
         raise StageError(
-            f"expected at most {MOST_PAIRS:,} pairs of a query in the validation split, and in the test split, got "
-            f"{counts.max():,}; lower split.validation and split.test, or leave the query out of the log"
+            f"expected at most {MOST_PAIRS:,} pairs of a {whose} in the validation split, and in the test split, got "
+            f"{of_users.max():,}; lower split.validation and split.test, or leave the {whose} out of the log"
         )
     return PackedShape(
         pairs=len(shape.query_index),
         pairs_per_query=pack_numbers(counts),
         slices={name: pack_flags(shape.slices[name]) for name in _kept(shape.slices)},
+        queries_per_user=None if shape.users is None else pack_numbers(np.bincount(shape.users)),
     )
 
 
@@ -76,11 +85,19 @@ def unpack_shape(packed: PackedShape, *, source: str) -> SplitShape:
         if int(counts.sum()) != packed.pairs:
             raise StageError(f"expected {packed.pairs} pairs, found {counts.sum()}")
         slices = {name: unpack_flags(packed.slices[name], count=packed.pairs) for name in _kept(packed.slices)}
+        users = None if packed.queries_per_user is None else _repeated(unpack_numbers(packed.queries_per_user))
+        if users is not None and len(users) != len(counts):
+            raise StageError(f"expected {len(counts)} queries of users, found {len(users)}")
     except (StageError, KeyError) as error:
         reason = " ".join(str(error).split())
         raise StageError(f"{source}: not the pairs of a split: {reason}; delete it, and it is made again") from None
     slices["overall"] = np.ones(packed.pairs, dtype=bool)
-    return SplitShape(np.repeat(np.arange(len(counts)), counts), slices)
+    return SplitShape(_repeated(counts), slices, users)
+
+
+def _repeated(counts: Indices) -> Indices:
+    """The number of each group, as often as it has members."""
+    return np.repeat(np.arange(len(counts)), counts)
 
 
 def _kept(slices: Collection[str]) -> list[str]:

@@ -31,7 +31,6 @@ _COLD_VALUES = {
     "cold_among_cold/recall@10": "among the cold Recall@10",
     "cold_among_cold/recall@50": "among the cold Recall@50",
 }
-_WIDE = "intervals over queries and seeds:"
 _TITLES: dict[Protocol, str] = {"paper": "the paper's protocol", "tuned": "tuned"}
 
 
@@ -45,13 +44,13 @@ def tables(results: Results) -> str:
                 share += f", {percent(found.cold_items)} of the items without any"
             parts.append(f"## {results.spec}, {share}, {_TITLES[protocol]}")
             parts.append(_described(found, content))
-            rows = content.rows
-            parts += _values_and_gains(rows, _VALUES, by_seed=True)
-            parts += _gains_over_others(rows, _VALUES, corrected_too=False)
+            rows, whose = content.rows, _resampled(found)
+            parts += _values_and_gains(rows, _VALUES, whose=whose, by_seed=True)
+            parts += _gains_over_others(rows, _VALUES, whose=whose, corrected_too=False)
             if found.cold_items is not None:
                 parts.append("Cold items, ranked among all items and among the cold ones alone:")
-                parts += _values_and_gains(rows, _COLD_VALUES, by_seed=False)
-                parts += _gains_over_others(rows, _COLD_VALUES, corrected_too=True)
+                parts += _values_and_gains(rows, _COLD_VALUES, whose=whose, by_seed=False)
+                parts += _gains_over_others(rows, _COLD_VALUES, whose=whose, corrected_too=True)
             columns = ("chosen", "trials", "seeds", "best step", "deviation of the seeds' Recall@10")
             parts.append(_table("", columns, rows=_choices(rows)))
     if not parts:
@@ -91,7 +90,9 @@ def _beside_the_paper(results: Results, paper: PaperGains) -> list[str]:
 
 def _described(found: FractionResults, content: ProtocolResults) -> str:
     pairs = found.test_pairs
-    new = f"; {pairs[NEW_QUERIES]:,} of queries without a training pair" if NEW_QUERIES in pairs else ""
+    whose = _resampled(found)
+    new = f"; {pairs[NEW_QUERIES]:,} of {whose} without a training pair" if NEW_QUERIES in pairs else ""
+    users = "" if found.test_users is None else f" of {found.test_users:,} users"
     failed = content.without_row or {}
     seconds = sum(row.cpu_seconds for row in content.rows.values()) + sum(row.cpu_seconds for row in failed.values())
     time = f"{seconds / 3600:.1f} hours" if seconds >= 360 else f"{seconds / 60:.1f} minutes"
@@ -101,10 +102,15 @@ def _described(found: FractionResults, content: ProtocolResults) -> str:
     nothing = f" Without a row, since its choice came to nothing with any seed: {said}." if said else ""
     held = "" if found.held_for_all is None else f" {describe_held(found.held_for_all)}"
     return (
-        f"{pairs['overall']:,} test pairs ({pairs['head']:,} head, {pairs['tail']:,} tail; {pairs['cold']:,} of all "
-        f"cold{new}). Means over seeds; in brackets 95% intervals of a paired bootstrap over test queries. "
+        f"{pairs['overall']:,} test pairs{users} ({pairs['head']:,} head, {pairs['tail']:,} tail; {pairs['cold']:,} of "
+        f"all cold{new}). Means over seeds; in brackets 95% intervals of a paired bootstrap over test {whose}. "
         f"{time} of one core.{once}{nothing}{held}"
     )
+
+
+def _resampled(found: FractionResults) -> str:
+    """What the intervals are over."""
+    return "queries" if found.test_users is None else "users"
 
 
 def _table(corner: str, columns: Iterable[str], *, rows: Iterable[tuple[str, Sequence[str]]]) -> str:
@@ -113,7 +119,7 @@ def _table(corner: str, columns: Iterable[str], *, rows: Iterable[tuple[str, Seq
     return "\n".join([*lines, *(f"| {' | '.join([name, *cells])} |" for name, cells in rows)])
 
 
-def _values_and_gains(rows: _Rows, keys: dict[str, str], *, by_seed: bool) -> list[str]:
+def _values_and_gains(rows: _Rows, keys: dict[str, str], *, whose: str, by_seed: bool) -> list[str]:
     """Three tables of the same metrics, key -> title."""
     values = ((name, [_value(row.metrics.get(key)) for key in keys]) for name, row in rows.items())
     gains = {name: row.gains for name, row in rows.items()}
@@ -121,18 +127,18 @@ def _values_and_gains(rows: _Rows, keys: dict[str, str], *, by_seed: bool) -> li
     seeds = {name: _by_seed(row.gain_by_seed) for name, row in rows.items()} if by_seed else None
     return [
         _table("", keys.values(), rows=values),
-        *_gains(gains, keys, title=f"Gain over {PLAIN}, intervals over queries:", by_seed=seeds),
-        *_gains(wide, keys, title=f"Gain over {PLAIN}, {_WIDE}"),
+        *_gains(gains, keys, title=f"Gain over {PLAIN}, intervals over {whose}:", by_seed=seeds),
+        *_gains(wide, keys, title=f"Gain over {PLAIN}, intervals over {whose} and seeds:"),
     ]
 
 
-def _gains_over_others(rows: _Rows, keys: dict[str, str], *, corrected_too: bool) -> list[str]:
+def _gains_over_others(rows: _Rows, keys: dict[str, str], *, whose: str, corrected_too: bool) -> list[str]:
     """A table for each variant that others' gains are shown over, and for each with its cold items corrected."""
     parts: list[str] = []
     for other in dict.fromkeys(other for row in rows.values() for other in row.gains_over):
         if corrected_too or other in VARIANTS:
             gains = {n: row.gains_over[other].gains_seeds_too for n, row in rows.items() if other in row.gains_over}
-            parts += _gains(gains, keys, title=f"Gain over {other}, {_WIDE}")
+            parts += _gains(gains, keys, title=f"Gain over {other}, intervals over {whose} and seeds:")
     return parts
 
 

@@ -237,12 +237,12 @@ def simplest(trials: Sequence[Trial], *, shape: SplitShape) -> Trial:
 
 
 def paired_standard_error(first: Trial, second: Trial, *, shape: SplitShape) -> float:
-    """Standard error, over queries, of the difference of two trials' Recall@50, seeds averaged.
+    """Standard error, over queries, of the difference of two trials' Recall@50, seeds averaged; over users, of users'.
 
     Recall is a ratio of sums over queries: of hits h_q to pairs n_q. With the difference D of the two ratios, its
     variance is Q / (Q - 1) * sum_q (h_q - h'_q - D n_q)^2 / (sum_q n_q)^2 (the ratio estimator's linearisation).
     """
-    pairs = np.bincount(shape.query_index).astype(np.float64)
+    pairs = np.bincount(shape.user_index()).astype(np.float64)
     difference = _hits(first, shape) - _hits(second, shape)
     mean = difference.sum() / pairs.sum()
     queries = len(pairs)
@@ -251,14 +251,14 @@ def paired_standard_error(first: Trial, second: Trial, *, shape: SplitShape) -> 
 
 
 def _hits(trial: Trial, shape: SplitShape) -> Floats:
-    """[Q] Pairs of each query in its top 50, seeds averaged; none for a training that came to nothing."""
+    """Pairs of each query, or user, in the top 50, seeds averaged; none for a training that came to nothing."""
     pairs = len(shape.query_index)
     flags = [
         unpack_flags(training.validation.top_50, count=pairs) if training.validation else np.zeros(pairs, dtype=bool)
         for training in trial.trainings
     ]
     weights: Floats = np.mean(flags, axis=0)
-    return np.bincount(shape.query_index, weights=weights).astype(np.float64)
+    return np.bincount(shape.user_index(), weights=weights).astype(np.float64)
 
 
 def _next_places(keys: list[str], before: list[dict[str, int]], *, scores: list[float], name: str) -> dict[str, int]:

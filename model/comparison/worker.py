@@ -17,7 +17,7 @@ import pyarrow as pa
 import tensorflow as tf
 from numpy.typing import NDArray
 
-from features.dataset import Dataset
+from features.dataset import HISTORY, Dataset
 from features.lookup import index_among
 from features.ranges import begins_run
 from features.spec.evaluate import Evaluate
@@ -33,14 +33,14 @@ from model.comparison.split_shape import DEEPEST, NEW_QUERIES, SplitShape, pack_
 from model.comparison.studies import Ranking
 from model.comparison.variants import CORRECTED, Baseline
 from model.network.diverged import Diverged
-from model.network.input import read_corpus
+from model.network.input import Features, read_corpus
 from model.network.two_tower import TwoTower, load_model
 from model.ranking.baselines import popularity
 from model.ranking.metrics import COLD_AMONG_COLD, Flags, Indices, Metrics, RankedSplit, by_slice, final_ranks, metrics
 from model.ranking.ranking import Scorer, embedding_scorer, rank_pairs
 from model.ranking.slices import read_item_slices
 from model.ranking.split_pairs import SplitPairs, read_pair_ids, read_split_pairs
-from model.ranking.split_scorers import co_occurrence_of_pairs, embed_both
+from model.ranking.split_scorers import co_occurrence_of_histories, co_occurrence_of_pairs, embed_both
 from model.train import train
 from model.training.training_history import best_entry, read_history
 from stage import storage
@@ -89,7 +89,7 @@ class Workbench:
         """Reads the corpus and the splits.
 
         Args:
-            dataset: What is trained on; not of session mode, which `compare` refuses.
+            dataset: What is trained on.
             settings: What is ranked.
         """
         self._dataset = dataset
@@ -194,8 +194,10 @@ class Workbench:
     def _baseline(self, name: Baseline, split: SplitName) -> Scorer:
         if name == "popularity":
             return popularity(self._corpus.train_count)
-        query_ids = self._split(split).query_ids
-        return co_occurrence_of_pairs(self._training, query_ids=query_ids, items=len(self._corpus))
+        pairs = self._split(split)
+        if self._dataset.spec.session is None:
+            return co_occurrence_of_pairs(self._training, query_ids=pairs.query_ids, items=len(self._corpus))
+        return co_occurrence_of_histories(self._dataset, self._corpus, histories=pairs.queries[HISTORY])
 
     def _rank(self, split: SplitName, score: Scorer) -> Json:
         pairs = self._split(split)
@@ -215,7 +217,7 @@ class Workbench:
         ).model_dump()
 
     def _split(self, split: SplitName) -> SplitPairs:
-        """Its pairs in the order of its shape: by query id, then by item id."""
+        """Its pairs in the order of its shape: by query id, then by item id; what is left by the queries' features."""
         if split not in self._splits:
             pairs = read_split_pairs(
                 self._dataset,
@@ -224,9 +226,10 @@ class Workbench:
                 settings=self._settings,
                 training=self._training,
             )
-            place = np.empty(len(pairs.query_ids), np.int64)
-            place[np.argsort(np.array(pairs.query_ids, dtype=object), kind="stable")] = np.arange(len(place))
-            order = np.lexsort((pairs.item_index, place[pairs.query_index]))
+            keys = [pairs.item_index, _places(pairs.query_ids)[pairs.query_index]]  # the last one first
+            if self._dataset.spec.session is not None:
+                keys.insert(0, _places(_as_text(pairs.queries))[pairs.query_index])
+            order = np.lexsort(keys)
             # The queries stay where they are, or they would be embedded in other batches, which may round otherwise.
             self._splits[split] = replace(
                 pairs, query_index=pairs.query_index[order], item_index=pairs.item_index[order]
@@ -238,7 +241,22 @@ class Workbench:
         slices = {name: items[pairs.item_index] for name, items in self._slices.items()}
         queries = self._training.query_ids.unique()
         slices[NEW_QUERIES] = (index_among(pa.array(pairs.query_ids, pa.binary()), queries) < 0)[pairs.query_index]
-        return SplitShape(_numbers(pairs.query_index), slices)
+        users = None
+        if self._dataset.spec.session is not None:  # each pair is a query there
+            users = _numbers(pairs.users()[pairs.query_index])
+        return SplitShape(_numbers(pairs.query_index), slices, users)
+
+
+def _places(texts: Sequence[bytes]) -> Indices:
+    """Where each stands in their order, equal ones in one place."""
+    _, places = np.unique(np.array(texts, dtype=object), return_inverse=True)
+    return places
+
+
+def _as_text(queries: Features) -> list[bytes]:
+    """Each query's features: two queries of a user may have one item, and lie in any order in files."""
+    columns = [tf.strings.reduce_join(tf.strings.as_string(v), axis=1, separator=" ") for v in queries.values()]
+    return list(tf.strings.join(columns, separator="|").numpy())
 
 
 def _numbered(ranked: RankedSplit) -> RankedSplit:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 import pyarrow as pa
 import scipy.sparse as sp
+import tensorflow as tf
 
 from features.dataset import HISTORY, Dataset
 from features.lookup import index_among
@@ -141,14 +142,8 @@ def baseline_scorers(split: SplitToRank) -> dict[str, Scorer]:
         training = read_pair_ids(dataset, "train", item_ids=corpus.ids)
         score = co_occurrence_of_pairs(training, query_ids=split.pairs.query_ids, items=len(corpus))
         return found | {CO_OCCURRENCE: score}
-    examples = (
-        (
-            history_items(histories, corpus, spec=dataset.spec),
-            sparse_flags(np.arange(len(items)), items, shape=(len(items), len(corpus))),
-        )
-        for histories, items in read_histories(dataset, item_ids=corpus.ids)
-    )
-    return found | {CO_OCCURRENCE: co_occurrence(examples, history=history_of_queries(split))}
+    score = co_occurrence_of_histories(dataset, corpus, histories=split.pairs.queries[HISTORY])
+    return found | {CO_OCCURRENCE: score}
 
 
 def co_occurrence_of_pairs(training: PairIds, *, query_ids: list[bytes], items: int) -> Scorer:
@@ -158,6 +153,22 @@ def co_occurrence_of_pairs(training: PairIds, *, query_ids: list[bytes], items: 
     rows = pa.chunked_array([part.indices for part in ids.chunks], pa.int32()).to_numpy()
     known = sparse_flags(rows, training.item_index, shape=(int(rows.max(initial=-1)) + 1, items))
     return co_occurrence([(known, known)], history=incidence(training, query_ids=query_ids, items=items))
+
+
+def co_occurrence_of_histories(dataset: Dataset, corpus: Corpus, *, histories: tf.RaggedTensor) -> Scorer:
+    """The same of session mode, by the histories of training examples, for queries with such histories, [Q, (codes)].
+
+    Raises:
+        StageError: If a training example can't be read.
+    """
+    examples = (
+        (
+            history_items(before, corpus, spec=dataset.spec),
+            sparse_flags(np.arange(len(items)), items, shape=(len(items), len(corpus))),
+        )
+        for before, items in read_histories(dataset, item_ids=corpus.ids)
+    )
+    return co_occurrence(examples, history=history_items(histories, corpus, spec=dataset.spec))
 
 
 def history_of_queries(split: SplitToRank) -> sp.csr_array:
