@@ -20,6 +20,9 @@ from features.spec.evaluate import Evaluate
 from features.spec.spec import Spec
 from model import evaluate, export, gate, recommend, recommend_all, report, train
 from model.api import read_examples
+from model.comparison.requests import BaselineRequest, ShapesRequest, TrainRequest
+from model.comparison.split_shape import PackedShape, unpack_shape
+from model.comparison.worker import Workbench
 from model.network.finished_model import FinishedModel
 from model.network.two_tower import TwoTower, load_model
 from model.ranking.session_history import HistoryLookup
@@ -140,6 +143,34 @@ def test_every_example_is_ranked_by_itself(
                     scores[row, column] += followed[pair] / math.sqrt(before[pair[0]] * after[column])
     expected = last_ranks(scores.astype(np.float32), wanted)
     assert_metrics(found["baselines"]["co_occurrence"]["overall"], expected)
+
+
+def test_a_comparison_ranks_as_evaluate_does_and_knows_whose_the_pairs_are(
+    listening_dataset: Any, model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    dataset = Dataset.open(str(listening_dataset.directory))
+    settings = dataset.spec.evaluate
+    expected = evaluate.evaluate(FinishedModel.open(str(model)), dataset=dataset, split="test", settings=settings)
+    requests = [BaselineRequest(baseline="popularity"), BaselineRequest(baseline="co-occurrence")]
+    requests += [TrainRequest(train=[], directory=str(tmp_path / "work"), test=True), ShapesRequest()]
+    answers = list(map(Workbench(dataset, settings).answer, requests))
+    *rankings, shapes = answers
+    baselines = expected["baselines"]
+    for answer, metrics in zip(rankings, (baselines["popularity"], baselines["co_occurrence"], expected), strict=True):
+        for name in ("overall", "head", "tail", "cold"):
+            assert answer["test"]["metrics"][name] == pytest.approx(metrics[name], abs=1e-6)
+
+    shape = unpack_shape(PackedShape.model_validate(shapes["test"]), source="test")
+    of_users = Counter(example["query_id"][0] for example in listening_dataset.examples("test"))
+    assert np.bincount(shape.user_index()).tolist() == [of_users[user] for user in sorted(of_users)]
+    assert max(of_users.values()) > 1
+    # What is stored is the same however the examples lie in files.
+    files = Dataset.example_files
+    monkeypatch.setattr(Dataset, "example_files", lambda self, split: files(self, split)[::-1])
+    turned = Workbench(dataset, settings)
+    found = [turned.answer(request) for request in (*requests[:2], requests[3])]
+    for answer, before in zip(found, (*answers[:2], answers[3]), strict=True):
+        assert answer | {"cpu_seconds": 0} == before | {"cpu_seconds": 0}
 
 
 def test_the_gate_resamples_users(listening_dataset: Any, model: Path, monkeypatch: pytest.MonkeyPatch) -> None:

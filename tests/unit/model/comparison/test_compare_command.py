@@ -197,9 +197,9 @@ def test_tables_are_written_at_most_every_ten_minutes_and_at_the_end(tiny_datase
     assert (written, next(seconds, None)) == ([False, False, False, True], None)
 
 
-def test_logs_of_users_are_refused(tmp_path):
-    with pytest.raises(UsageError, match="expected one without a section session, got wikispeedia-sessions"):
-        main(["--spec", "wikispeedia-sessions", "--output", str(tmp_path)])
+def test_other_people_s_models_take_no_histories(tmp_path):
+    with pytest.raises(UsageError, match=r"^--peers: other people's models take no histories, and the spec has a sec"):
+        main(["--spec", "wikispeedia-sessions", "--output", str(tmp_path), "--peers", str(tmp_path)])
 
 
 def test_tables_of_nothing_are_an_error(tmp_path):
@@ -251,10 +251,11 @@ def test_the_spec_s_name_must_be_known_and_the_one_that_is_stored(outputs):
     assert Path(outputs[0], "tables.md").read_text().startswith("## debian: no row yet")
 
 
-def _test_split(pairs, **slices):
+def _test_split(pairs, *, users=None, **slices):
     """Of 3 pairs in all; pairs of each query, and the slices that don't have all of them."""
     every = {name: np.ones(3, bool) for name in ("overall", "head", "tail", "cold")}
-    shape = SplitShape(np.repeat(np.arange(len(pairs)), pairs), every | slices)
+    users = None if users is None else np.array(users)
+    shape = SplitShape(np.repeat(np.arange(len(pairs)), pairs), every | slices, users)
     return {"test": pack_shape(shape).model_dump()}
 
 
@@ -269,6 +270,10 @@ def test_shares_with_two_test_splits_are_two_comparisons(outputs):
         refused = f"^{second}: expected the test split of {first}, .*; give each an --output of its own"
         with pytest.raises(StageError, match=refused):
             main(["--output", outputs[0], "--tables-only"])
+    first.write_text(json.dumps(shapes | _test_split([1, 1, 1], users=[0, 0, 1])))
+    second.write_text(json.dumps(shapes | _test_split([1, 1, 1], users=[0, 1, 1])))
+    with pytest.raises(StageError, match=f"^{second}: expected the test split of {first}"):
+        main(["--output", outputs[0], "--tables-only"])
 
 
 def test_a_stray_file_among_the_studies_is_left_alone(outputs, capsys):

@@ -14,6 +14,7 @@ from model.comparison.packed import pack_numbers
 from model.comparison.plots import write_plots
 from model.comparison.results import _gains, _SampledRow, read_results
 from model.comparison.results_file import write_results
+from model.comparison.split_shape import SplitShape, pack_shape
 from model.comparison.studies import Ranking, Study, Training
 from model.comparison.tables import tables
 from model.ranking.bootstrap import Estimate
@@ -34,6 +35,37 @@ class ColdPool(Pool):
                 test = answer["test"] | {"last_ranks": pack_numbers(ranks)}
                 answer["corrections"] = {"0.0": {"shift": 0.25, "test": test}, "0.02": {"shift": 0.5, "test": test}}
         return answer
+
+
+class UsersPool(Pool):
+    """Answers of session mode: both queries of a user are found, or neither."""
+
+    def __init__(self, users):
+        super().__init__()
+        self._users = users
+
+    def answer(self, request):
+        if "shapes" in request:
+            shape = SplitShape(np.arange(40), SLICES, users=self._users)
+            return dict.fromkeys(("validation", "test"), pack_shape(shape).model_dump())
+        answer = super().answer(request)
+        if "test" in answer:
+            answer["test"] = answer["test"] | {"last_ranks": pack_numbers(np.tile([1, 1, 0, 0], 10))}
+        return answer
+
+
+def test_in_session_mode_intervals_are_over_users(tiny_dataset, tmp_path):
+    widths = {}
+    for name, users in (("apart", None), ("in pairs", np.repeat(np.arange(20), 2))):
+        output = tmp_path / name
+        run_comparison(tiny_dataset, output, UsersPool(users), variants="plain", protocols=("tuned",))
+        found = read_results(str(output), spec_name="debian").fractions["0.5"]
+        recall = found.protocols["tuned"].rows["plain"].metrics["overall/recall@10"]
+        assert recall.value == 0.5
+        assert found.test_users == (None if users is None else 20)
+        widths[name] = recall.high - recall.low
+    # Of 40 that are drawn apart, and of 20: the standard deviation of a mean goes by the root of their number.
+    assert widths["in pairs"] / widths["apart"] == pytest.approx(2**0.5, rel=0.1)
 
 
 def test_cold_items_have_tables_of_their_own(tiny_dataset, tmp_path):

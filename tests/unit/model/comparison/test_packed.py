@@ -4,7 +4,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from model.comparison.packed import pack_flags, pack_numbers, unpack_flags, unpack_numbers
-from model.comparison.split_shape import SplitShape, pack_last_ranks, pack_shape, unpack_ranked, unpack_shape
+from model.comparison.split_shape import SplitShape, cold_part, pack_last_ranks, pack_shape, unpack_ranked, unpack_shape
 from model.comparison.studies import Ranking
 from model.ranking.metrics import NAMES, RankedSplit, metrics
 from stage.errors import StageError
@@ -85,6 +85,22 @@ def test_a_query_with_more_pairs_than_ranks_can_be_kept_of_is_refused_by_its_sha
         pack_shape(one_more)
 
 
+def test_users_survive_the_store() -> None:
+    every = {name: np.ones(5, bool) for name in ("overall", "head", "tail")}
+    cold = np.array([True, False, False, False, True])
+    shape = SplitShape(np.arange(5), every | {"cold": cold}, users=np.array([0, 0, 1, 2, 2]))
+    again = unpack_shape(pack_shape(shape), source="test")
+    assert again.user_index().tolist() == [0, 0, 1, 2, 2]
+    assert cold_part(again).user_index().tolist() == [0, 2]
+    assert unpack_shape(pack_shape(SplitShape(np.arange(5), shape.slices)), source="test").users is None
+
+
+def test_a_user_of_more_pairs_than_can_be_kept_is_refused() -> None:
+    slices = {name: np.ones(65_487, bool) for name in ("overall", "head", "tail", "cold")}
+    with pytest.raises(StageError, match=r"at most 65,486 pairs of a user .*, got 65,487; .* leave the user out"):
+        pack_shape(SplitShape(np.arange(65_487), slices, users=np.zeros(65_487, np.int64)))
+
+
 def test_a_shape_that_is_not_whole_is_named_and_refused() -> None:
     shape = SplitShape(np.array([0, 0, 1]), {name: np.ones(3, bool) for name in ("overall", "head", "tail", "cold")})
     packed = pack_shape(shape)
@@ -92,5 +108,7 @@ def test_a_shape_that_is_not_whole_is_named_and_refused() -> None:
         unpack_shape(packed.model_copy(update={"pairs": 4}), source="x.json")
     with pytest.raises(StageError, match=r"^x\.json: not the pairs"):
         unpack_shape(packed.model_copy(update={"slices": {}}), source="x.json")
+    with pytest.raises(StageError, match=r"^x\.json: .*expected 2 queries of users, found 3"):
+        unpack_shape(packed.model_copy(update={"queries_per_user": pack_numbers(np.array([1, 2]))}), source="x.json")
     with pytest.raises(StageError, match="expected the ranks of 3 pairs, found 0"):
         unpack_ranked(None, shape, source="x.json")

@@ -134,6 +134,8 @@ def test_paired_standard_error_by_hand() -> None:
     # Mean 1.5 / 4 = 0.375; residuals 0.5 - 0.75, 1 - 0.375, 0 - 0.375; squares 0.0625 + 0.390625 + 0.140625 = 0.59375.
     assert paired_standard_error(first, second, shape=SHAPE) == pytest.approx((0.59375 * 3 / 2) ** 0.5 / 4)
     assert paired_standard_error(first, first, shape=SHAPE) == 0
+    of_one_user = SplitShape(np.arange(4), {}, users=np.array([0, 0, 1, 2]))  # as if each had one query
+    assert paired_standard_error(first, second, shape=of_one_user) == pytest.approx((0.59375 * 3 / 2) ** 0.5 / 4)
     # Trainings that came to nothing have no hits: differences 1.5, 1, 0; residuals 0.25, 0.375, -0.625.
     nothing = Trial(FIRST, [Training(settings=FIRST, seed=seed, failure="it diverged") for seed in (100, 101)])
     assert nothing.score == 0

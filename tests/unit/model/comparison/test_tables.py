@@ -64,6 +64,18 @@ def test_what_cfm_gains_stands_beside_the_paper_s():
     assert "what CFM gains" not in tables(_results("debian", cold_items=0.1, **BOTH))
 
 
+def test_tables_of_session_mode_say_that_intervals_are_over_users():
+    results = _results("shop", **BOTH)
+    found = results.fractions["1"].model_copy(update={"test_users": 1234})
+    found.test_pairs["new_queries"] = 3
+    text = tables(results.model_copy(update={"fractions": {"1": found}}))
+    assert "9 test pairs of 1,234 users (4 head, 5 tail; 1 of all cold; 3 of users without a training pair)." in text
+    assert "bootstrap over test users. " in text
+    assert "Gain over plain, intervals over users:" in text
+    assert "Gain over plain, intervals over users and seeds:" in text
+    assert "queries" not in text
+
+
 def test_baselines_stand_in_every_table():
     text = tables(_results("shop", **BOTH))
     gains = _lines_of(text, "Gain over plain, intervals over queries:")
