@@ -36,6 +36,8 @@ def start_spark(master: str | None, conf: Sequence[str]) -> Iterator[SparkSessio
     builder = SparkSession.builder.appName("ssl-two-tower aggregate-spark")
     builder = builder.config("spark.sql.execution.arrow.maxRecordsPerBatch", ELEMENTS_PER_BATCH)
     builder = builder.config("spark.ui.showConsoleProgress", "false")
+    # Else modules of a worker's working directory, such as features, would go before this package's.
+    builder = builder.config("spark.executorEnv.PYTHONSAFEPATH", "1")
     if master is not None:
         builder = builder.master(master)
     elif not _submitted() and not _has_defaults():

@@ -326,8 +326,9 @@ sys.exit(run_command(body))
 @pytest.mark.slow
 def test_what_workers_wrote_where_the_driver_does_not_see_it_fails_the_job(raw: Path, tmp_path: Path) -> None:
     (tmp_path / "driver").mkdir()
+    (tmp_path / "features.py").write_text("raise ImportError('not where workers stand')")
     flags = ["--spec", "synthetic", "--raw", str(raw), "--output", "unused", "--shards", "1"]
-    command = [sys.executable, "-c", _ELSEWHERE, *flags, "--set", "sources.max_reject_ratio=0.1"]
+    command = [sys.executable, "-P", "-c", _ELSEWHERE, *flags, "--set", "sources.max_reject_ratio=0.1"]
     environment = os.environ | {"PYTHONPATH": str(ROOT)}
     failed = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
     assert failed.returncode == 1
