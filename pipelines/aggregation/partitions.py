@@ -83,7 +83,7 @@ def log_patterns(pattern: str, window: Window) -> dict[str, WindowDay | None]:
 
 
 def table_day(full: str, *, end: int | None, key: str) -> TableDay:
-    """A table's last partition up to the window's last day that has a file to read.
+    """A table's last partition up to the window's last day that has a file to read, or is a directory of such.
 
     Args:
         full: The table's path, which holds {date}, with the raw directory before it.
@@ -93,17 +93,19 @@ def table_day(full: str, *, end: int | None, key: str) -> TableDay:
     Raises:
         StageError: If there is no such partition.
     """
-    wanted = re.compile(_DATE.join(globs.glob_to_regex(part) for part in full.split(PLACEHOLDER)))
     limit = "9999-12-31" if end is None else f"{_day(end - 1):%Y-%m-%d}"
     finished, unfinished = list[str](), list[tuple[str, str]]()
-    for path, size in globs.match(full.replace(PLACEHOLDER, _DATE_GLOB)):
-        found = wanted.fullmatch(path)
-        if found is None or len(set(found.groups())) > 1 or found[1] > limit:  # its path may hold the day twice
-            continue
-        if size and not globs.is_hidden(path, full.replace(PLACEHOLDER, found[1])):
-            finished.append(found[1])
-        else:
-            unfinished.append((found[1], path))
+    # A later day that is a directory by mistake, as Spark writes a table, is taken too, and refused by `find_files`.
+    for pattern in (full, f"{full}/**"):
+        wanted = re.compile(_DATE.join(globs.glob_to_regex(part) for part in pattern.split(PLACEHOLDER)))
+        for path, size in globs.match(pattern.replace(PLACEHOLDER, _DATE_GLOB)):
+            found = wanted.fullmatch(path)
+            if found is None or len(set(found.groups())) > 1 or found[1] > limit:  # its path may hold the day twice
+                continue
+            if size and not globs.is_hidden(path, pattern.replace(PLACEHOLDER, found[1])):
+                finished.append(found[1])
+            else:
+                unfinished.append((found[1], path))
     last, sign = max(unfinished, default=("", ""))
     if not finished:
         until = "" if end is None else f" not after {limit}"

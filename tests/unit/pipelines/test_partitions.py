@@ -4,9 +4,11 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
+from small_specs import small_spec
 
 from features.interactions import Window
 from features.spec.sources import Sources
+from pipelines.aggregation.inputs import find_inputs
 from pipelines.aggregation.partitions import (
     Partition,
     TableDay,
@@ -120,6 +122,30 @@ def test_the_last_partition_is_that_of_the_latest_day_whatever_stands_before_it(
     for directory in ("a/date=2024-01-11", "b/date=2024-01-06"):
         add(directory, "")
     assert table_day(full, end=None, key="k") == TableDay("2024-01-09", f"{tmp_path}/a/date=2024-01-11/items")
+
+
+@pytest.mark.parametrize(
+    ("of_files", "said"),
+    [
+        ("{date}.parquet", "expected a file or a glob, found a directory; write 2024-01-02.parquet/*.parquet"),
+        ("{date}.p*t", "2024-01-02.p*t matches a directory too, that of RAW/2024-01-02.parquet/0.parquet, "),
+        ("{date}.p*", "expected files that match RAW/2024-01-02.p*, found none"),
+    ],
+)
+def test_a_later_day_that_is_a_directory_is_refused_rather_than_passed_over(tmp_path, of_files, said):
+    (tmp_path / "log.jsonl").write_text("{}")
+    (tmp_path / "2024-01-01.parquet").write_text("rows")
+    (tmp_path / "2024-01-02.parquet").mkdir()
+    spec = small_spec(log={"path": "log.jsonl"}, sources={"items": {"path": of_files}})
+    (tmp_path / "2024-01-02.parquet/_SUCCESS").write_text("x")
+    found = find_inputs(spec, str(tmp_path), window=Window())
+    assert found.table_days == {"items": TableDay("2024-01-01", f"{tmp_path}/2024-01-02.parquet/_SUCCESS")}
+    (tmp_path / "2024-01-02.parquet/0.parquet").write_text("rows")
+    with pytest.raises(StageError) as caught:
+        find_inputs(spec, str(tmp_path), window=Window())
+    assert said in str(caught.value).replace(str(tmp_path), "RAW")
+    before = find_inputs(spec, str(tmp_path), window=Window(None, at(2024, 1, 2)))
+    assert before.table_days == {"items": TableDay("2024-01-01")}
 
 
 def test_no_partition_up_to_the_last_day_is_an_error_that_says_so(raw):
