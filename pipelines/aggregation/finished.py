@@ -64,7 +64,7 @@ def take_up(
         job_options=job_options,
         input_digests={**manifest.inputs, "aggregate": manifest.content_digest},
         item_join=choose_join(spec.sources.item_join, PARQUET_RATIO * size),
-        partitions={},  # the aggregation has checked them
+        partitions=[],  # the aggregation has checked them
         table_days=manifest.table_days,
     )
     return FinishedAggregate(job, directory, manifest)

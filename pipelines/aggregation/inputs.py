@@ -41,8 +41,8 @@ class Inputs:
     log: list[InputFile]
     tables: dict[str, list[InputFile]]
     """items, and queries if they have a table of their own."""
-    partitions: dict[str, Partition]
-    """Glob -> what it matches, of every partition by {date}."""
+    partitions: list[Partition]
+    """By {date}, of all sources."""
     table_days: dict[str, TableDay] = field(default_factory=dict)
     """Table in partitions by {date} -> the one that is read."""
 
@@ -139,7 +139,7 @@ def find_inputs(spec: Spec, raw: str | None, *, window: Window) -> Inputs:
     """
     refuse_unfinished_raw(raw, spec.sources)
     found: dict[str, list[InputFile]] = {}
-    partitions: dict[str, Partition] = {}
+    partitions: list[Partition] = []
     table_days: dict[str, TableDay] = {}
     number = 0
     for name, source in spec.sources.by_name.items():
@@ -165,7 +165,7 @@ def find_inputs(spec: Spec, raw: str | None, *, window: Window) -> Inputs:
             number += len(files)
             if PLACEHOLDER in path:
                 source_name = "log" if name == "interactions" else name
-                partitions[pattern] = Partition(source_name, tuple(file.path for file in files), day)
+                partitions.append(Partition(source_name, pattern, tuple(file.path for file in files), day))
         _check_lists(name, source, files=found[name], spec=spec)
     return Inputs(found.pop("interactions"), found, partitions, table_days)
 

@@ -23,8 +23,8 @@ class Job:
     """What is read, or held to -> its digest; raw: of the names and sizes of the input files."""
     item_join: ByItem
     """How pairs meet their items."""
-    partitions: dict[str, Partition]
-    """Glob -> what it matches, of every partition by {date}."""
+    partitions: list[Partition]
+    """By {date}, of all sources."""
     table_days: dict[str, str]
     """Table in partitions by {date} -> the day of the one that is read."""
 

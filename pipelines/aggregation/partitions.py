@@ -3,7 +3,7 @@
 import re
 import sys
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -38,7 +38,9 @@ class Partition:
 
     source: str
     """The log, items or queries."""
+    glob: str
     files: tuple[str, ...]
+    """What the glob matches."""
     day: WindowDay | None = None
     """The log's; None: of a table."""
 
@@ -156,37 +158,37 @@ def count_by_window(path: str, *, inside: int, outside: int) -> dict[str, int]:
     return {f"{_INSIDE_OF_FILE}{path}": inside, f"{_OUTSIDE_OF_FILE}{path}": outside}
 
 
-def lines_outside(counts: Mapping[str, int], partitions: Mapping[str, Partition]) -> dict[str, int]:
+def lines_outside(counts: Mapping[str, int], partitions: Sequence[Partition]) -> dict[str, int]:
     """Counts, as OUTSIDE names them, the lines of the partitions that have none where they should have all.
 
     By local time the first and the last partition may rightly lie outside, so days that the window cuts say nothing.
 
     Args:
         counts: Of the whole job.
-        partitions: Glob -> the partition.
+        partitions: Of all sources.
     """
     found = {}
-    for pattern, partition in partitions.items():
+    for partition in partitions:
         inside, outside = (
             sum(counts.get(f"{prefix}{path}", 0) for path in partition.files)
             for prefix in (_INSIDE_OF_FILE, _OUTSIDE_OF_FILE)
         )
         if partition.day and partition.day.is_whole and outside and not inside:
-            found[f"{OUTSIDE}{pattern}"] = outside
+            found[f"{OUTSIDE}{partition.glob}"] = outside
     return found
 
 
-def check_partitions(counts: Mapping[str, int], partitions: Mapping[str, Partition]) -> None:
+def check_partitions(counts: Mapping[str, int], partitions: Sequence[Partition]) -> None:
     """Fails for a partition that holds nothing, as of empty compressed files, or nothing in its format.
 
     Args:
         counts: Of the whole job.
-        partitions: Glob -> the partition.
+        partitions: Of all sources.
 
     Raises:
         StageError: Naming the partition.
     """
-    for pattern, partition in partitions.items():
+    for partition in partitions:
         source = partition.source
         if not any(well_formed_lines(path, counts, source=source) for path in partition.files):
             malformed = sum((malformed_lines(path, counts, source=source) for path in partition.files), Counter[str]())
@@ -196,7 +198,7 @@ def check_partitions(counts: Mapping[str, int], partitions: Mapping[str, Partiti
             leave_out = ", or leave its day out of --data-start to --data-end" if is_outer else ""
             cure = cure_of_json(malformed)
             raise StageError(
-                f"{pattern}: expected rows in this partition, but {found}; mend them{leave_out}"
+                f"{partition.glob}: expected rows in this partition, but {found}; mend them{leave_out}"
                 f"{f'; {cure}' if cure else ''}"
             )
 

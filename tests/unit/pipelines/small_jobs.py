@@ -6,4 +6,4 @@ from pipelines.aggregation.output import Target
 
 
 def small_job(spec: Spec, directory: str = "out") -> Job:
-    return Job(spec, Target(directory, "r", 1), {}, {}, "shuffle", {}, {})
+    return Job(spec, Target(directory, "r", 1), {}, {}, "shuffle", [], {})

@@ -116,7 +116,7 @@ def log_of(*files: tuple[str, int]) -> Inputs:
         InputFile(path=n, name=n, size=size, number=i, format=FORMATS[n.split(".")[1]])
         for i, (n, size) in enumerate(files)
     ]
-    return Inputs(log, {}, {})
+    return Inputs(log, {}, [])
 
 
 FORMATS: dict[str, Format] = {"jsonl": "jsonl", "csv": "csv", "parquet": "parquet", "avro": "avro"}
@@ -174,7 +174,7 @@ def test_files_that_have_another_name_or_size_are_another_input() -> None:
         with_table.tables["items"] = log_of(("i.csv", number)).log
         others.add(with_table.digest)
         file = InputFile(path="k.query", name="k.query", size=0, number=0, format="bigquery", query=asked)
-        others.add(Inputs([file], {}, {}).digest)
+        others.add(Inputs([file], {}, []).digest)
     assert len({log_of(*files).digest, *others}) == 7
 
 

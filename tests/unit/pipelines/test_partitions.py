@@ -148,6 +148,17 @@ def test_a_later_day_that_is_a_directory_is_refused_rather_than_passed_over(tmp_
     assert before.table_days == {"items": TableDay("2024-01-01")}
 
 
+def test_a_log_and_a_table_of_one_path_have_a_partition_each(tmp_path):
+    (tmp_path / "2024-01-01.jsonl").write_text("{}")
+    spec = small_spec(log={"path": "{date}.jsonl", "timestamp": "at"}, sources={"items": {"path": "{date}.jsonl"}})
+    found = find_inputs(spec, str(tmp_path), window=Window(at(2024, 1, 1), at(2024, 1, 2)))
+    name, files = "2024-01-01.jsonl", (f"{tmp_path}/2024-01-01.jsonl",)
+    assert found.partitions == [
+        Partition("log", name, files, WindowDay(is_whole=True, is_outer=False)),
+        Partition("items", name, files),
+    ]
+
+
 def test_no_partition_up_to_the_last_day_is_an_error_that_says_so(raw):
     pattern = "date={date}/items-*.jsonl"
     with pytest.raises(StageError) as caught:
@@ -197,10 +208,10 @@ def test_a_later_partition_that_is_passed_over_is_named(capsys):
 def test_lines_of_a_partition_are_outside_where_none_lies_in_the_window_that_holds_its_day():
     counts = {"inside\ta": 0, "outside\ta": 7, "inside\tb": 0, "outside\tb": 2, "inside\tc": 1, "outside\tc": 5}
     whole, cut = (WindowDay(is_whole=is_whole, is_outer=False) for is_whole in (True, False))
-    partitions = {
-        "both": Partition("log", ("a", "b", "without good lines"), whole),
-        "one inside": Partition("log", ("a", "c"), whole),
-        "cut by the window": Partition("log", ("a",), cut),
-        "nothing good": Partition("log", ("d",), whole),
-    }
+    partitions = [
+        Partition("log", "both", ("a", "b", "without good lines"), whole),
+        Partition("log", "one inside", ("a", "c"), whole),
+        Partition("log", "cut by the window", ("a",), cut),
+        Partition("log", "nothing good", ("d",), whole),
+    ]
     assert lines_outside(counts, partitions) == {"outside_window/both": 9}

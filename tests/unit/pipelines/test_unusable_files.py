@@ -77,7 +77,7 @@ def test_a_file_that_two_tables_read_counts_for_each_alone() -> None:
     )
     check_files(counts, "queries", directory="d")
     with pytest.raises(StageError, match="all of its lines are bad: not_json 3; mend them"):
-        check_partitions(counts, {"day": Partition("queries", ("b",))})
+        check_partitions(counts, [Partition("queries", "day", ("b",))])
 
 
 def test_a_log_without_events_is_told_the_key_that_says_so() -> None:
@@ -300,13 +300,13 @@ def test_where_most_bad_lines_are_so_for_their_time_the_keys_that_settle_it_are_
 
 def test_a_partition_of_malformed_lines_is_not_called_empty() -> None:
     counts = in_files(a={"not_json": 9, "good": 1}, b={"not_json": 3}, c={"invalid_utf8": 1, "not_json": 1}, d={})
-    check_partitions(counts, {"day 1": Partition("log", ("a", "d"))})
+    check_partitions(counts, [Partition("log", "day 1", ("a", "d"))])
     for paths, said, cure in (
         (("b", "c", "d"), "all of its lines are bad: not_json 4, invalid_utf8 1", f"; {ONE_OBJECT}"),
         (("d",), "its files are empty", ""),
     ):
         with pytest.raises(StageError) as caught:
-            check_partitions(counts, {"day 2": Partition("log", paths)})
+            check_partitions(counts, [Partition("log", "day 2", paths)])
         assert str(caught.value) == f"day 2: expected rows in this partition, but {said}; mend them{cure}"
 
 
@@ -314,5 +314,5 @@ def test_only_an_outer_day_of_the_window_can_be_left_out_of_it() -> None:
     empty = "day: expected rows in this partition, but its files are empty; mend them"
     for is_outer, said in ((True, f"{empty}, or leave its day out of --data-start to --data-end"), (False, empty)):
         with pytest.raises(StageError) as caught:
-            check_partitions({}, {"day": Partition("log", ("a",), WindowDay(is_whole=True, is_outer=is_outer))})
+            check_partitions({}, [Partition("log", "day", ("a",), WindowDay(is_whole=True, is_outer=is_outer))])
         assert str(caught.value) == said
