@@ -2,36 +2,42 @@
 
 What is wrong there is told before a job starts. Only the first file is looked at for what every file must have, and for
 Parquet's types; what some may lack is warned of, and wrong if all do, which is looked at where they are few. The rest
-the job finds out.
+the job finds out. JSON lines name what each has: of a column that the first ones lack a warning says what they have.
 """
 
 import re
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import replace
 
+import orjson
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from features.spec.spec import Spec
+from pipelines.aggregation.blocks import read_blocks
 from pipelines.aggregation.columns import Columns, check_once
 from pipelines.aggregation.csv_files import read_header
-from pipelines.aggregation.input_files import InputFile
+from pipelines.aggregation.input_files import FileRange, InputFile
 from pipelines.aggregation.inputs import Inputs
 from pipelines.aggregation.log import log_columns
 from pipelines.aggregation.parquet_files import check_types
 from pipelines.aggregation.tables import raw_tables
 from stage import storage
-from stage.errors import StageError
+from stage.errors import StageError, did_you_mean
 
 _FEW = 16
 """Files that are all looked at for a column that some may lack; of more, the first."""
+_FIRST_LINES = 100
+"""JSON lines of a source that are looked at."""
 
 
 def check_named_columns(inputs: Inputs, spec: Spec) -> None:
     """Fails for a column that a source in CSV or Parquet lacks or has twice, or that Parquet has in another type.
 
-    Says on stderr which column of a feature or title only some of its files lack.
+    Says on stderr which column of a feature or title only some of its files lack, and which one the first JSON lines of
+    a source lack, if each must have it or one of theirs has nearly its name.
 
     Args:
         inputs: The files of a build.
@@ -45,6 +51,8 @@ def check_named_columns(inputs: Inputs, spec: Spec) -> None:
     for name, (files, columns) in {"interactions": (inputs.log, log_columns(spec)), **tables}.items():
         _check_header(name, files[0])
         _check_columns(files, columns)
+        if files[0].format == "jsonl":
+            _compare_lines(files[0], columns)
 
 
 def _check_header(name: str, file: InputFile) -> None:
@@ -87,6 +95,30 @@ def _check_columns(files: list[InputFile], columns: Columns) -> None:
         if lacking:
             _warn(key, column, lacking=lacking)
     check_types(schema, columns, path=first.path)
+
+
+def _compare_lines(file: InputFile, columns: Columns) -> None:
+    """Says on stderr what the first lines have in place of a column that none of them has."""
+    names = _names_in_lines(file)
+    unread = names.difference(columns.keys)
+    for column, key in reversed(columns.keys.items()) if names else ():
+        found = f"; found {', '.join(sorted(names))}" if key in columns.required else ""
+        hint = "" if column in names else did_you_mean(column, unread, otherwise=found)
+        if hint:
+            lacking = f"none of the first lines of {file.path} has it"
+            print(f"warning: {key}: expected a column '{column}', but {lacking}{hint}", file=sys.stderr)
+
+
+def _names_in_lines(file: InputFile) -> set[str]:
+    """The columns that the first lines have, none if they can't be read from here, which the job says."""
+    names = set[str]()
+    with suppress(Exception):
+        _, block = next(read_blocks(FileRange(file, 0, None)))
+        for line in block.splitlines()[:_FIRST_LINES]:
+            with suppress(orjson.JSONDecodeError):
+                found = orjson.loads(line)
+                names.update(found if isinstance(found, dict) else ())
+    return names
 
 
 def _absent(key: str, column: str, *, where: str, names: Sequence[str]) -> StageError:

@@ -49,6 +49,34 @@ def parquet(*columns: str, rows: int = 1) -> bytes:
 
 
 @pytest.mark.parametrize(
+    ("items", "said"),
+    [
+        (b'null\n{"app": "a"\n{"app": "a", "name": null, "price": 1}\n', "; did you mean 'price'?"),
+        (b'{"app": "a", "name": "A"}\n' + b"{}\n" * 99 + b'{"price": 1}\n', None),
+        (b'{"app": "a", "name": "A", "price": 1}\n{"prize": 1}\n', None),
+        (b"\xef\xbb\xbf[", None),
+    ],
+)
+def test_of_the_first_json_lines_it_says_what_is_called_nearly_as_a_column_they_lack(
+    items: bytes, said: str | None, check: Check, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    check({"items.jsonl.gz": gzip.compress(items)})
+    lacking = f"expected a column 'prize', but none of the first lines of {tmp_path}/items.jsonl.gz has it"
+    assert capsys.readouterr().err == (f"warning: item.features.price: {lacking}{said}\n" if said else "")
+
+
+def test_of_a_column_that_each_json_line_must_have_it_says_what_the_first_have_instead(
+    check: Check, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    check({"log.jsonl": b'{"query_id": "u", "sku": "a", "event": "get"}\n'})
+    lacking = f"but none of the first lines of {tmp_path}/log.jsonl has it; found event, query_id, sku\n"
+    assert capsys.readouterr().err == (
+        f"warning: sources.interactions.item_id: expected a column 'item_id', {lacking}"
+        f"warning: sources.interactions.timestamp: expected a column 'at', {lacking}"
+    )
+
+
+@pytest.mark.parametrize(
     ("files", "expected"),
     [
         (

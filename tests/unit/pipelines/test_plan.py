@@ -20,7 +20,7 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Where the command runs; `in` leads to what is read."""
     (tmp_path / "data").mkdir()
     (tmp_path / "in").symlink_to("data")
-    (tmp_path / "in/log-1.jsonl").write_text('{"query_id": "u", "item_id": "a"}\n')
+    (tmp_path / "in/log-1.jsonl").write_text('{"query_id": "u", "item_id": "a", "event": "e", "at": 1}\n')
     (tmp_path / "in/items.jsonl").write_text('{"item_id": "a"}\n')
     (tmp_path / "spec.yaml").write_text(json.dumps(SPEC))
     monkeypatch.chdir(tmp_path)
