@@ -5,7 +5,9 @@ misread. It counts fields, and names the records that have too few or too many.
 """
 
 import csv
+from contextlib import suppress
 from dataclasses import dataclass
+from functools import reduce
 
 import numpy as np
 import numpy.typing as npt
@@ -76,6 +78,11 @@ def parse_csv(
         good = np.delete(good, wrong_count)
         arrays, misfits = _convert(texts, columns, list_separator=dialect.list_separator)
         fits = np.ones(len(good), bool)
+        for row in _named_as_columns(texts, names):
+            number = int(good[row])
+            with suppress(ValueError):
+                if parse_header(block[records.starts[number] : records.ends[number]], dialect) == names:
+                    records.bad[number], fits[row] = "repeated_header", False
         for name, misfit in misfits.items():
             records.bad.update(dict.fromkeys(good[misfit & fits].tolist(), wrong_type(name)))
             fits &= ~misfit
@@ -139,6 +146,16 @@ def _read_fields(
         ),
     )
     return table.rename_columns(columns.names), wrong_count
+
+
+def _named_as_columns(texts: pa.Table, names: tuple[str, ...]) -> list[int]:
+    """Rows that may be the header once more, as where files were put one behind the other."""
+    read = [name for name in texts.column_names if name in names]
+    # Before the first column's a mark of byte order may stand.
+    same = [pc.equal(texts.column(name), name) for name in read if name != names[0] or len(read) == 1]
+    if not same or len(names) == 1:
+        return []
+    return np.flatnonzero(pc.fill_null(reduce(pc.and_, same), False)).tolist()
 
 
 def _convert(

@@ -23,7 +23,7 @@ _ENOUGH = 100
 """Lines of a file, without one that is good, that are no accident."""
 _FIELDS = "as many fields as columns"
 _ONE_OBJECT = "expected one JSON object on each line, neither an array nor an object over several lines"
-_MALFORMED = ("not_json", "invalid_utf8", "unbalanced_quote", "bare_return", "nul_byte")
+_MALFORMED = ("not_json", "invalid_utf8", "unbalanced_quote", "bare_return", "nul_byte", "repeated_header")
 
 
 def expected_columns(source: InteractionSource, columns: pa.Schema) -> dict[str, str]:

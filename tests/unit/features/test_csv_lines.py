@@ -68,6 +68,8 @@ def test_a_record_that_gives_a_row(record, expected, end):
         (b"1 2,a,", "wrong_type (n)"),
         ("٣,a,".encode(), "wrong_type (n)"),
         (b"true,a,", "wrong_type (n)"),
+        (b"n,id,tags", "repeated_header"),
+        (b'\xef\xbb\xbfn,"id",tags\r', "repeated_header"),
     ],
 )
 def test_a_line_that_gives_none_costs_itself_alone(line, reason):
@@ -151,6 +153,21 @@ def test_blank_lines_are_counted_and_columns_that_are_not_there_are_missing():
     assert parsed.blank == 3
     assert parsed.rows.to_pylist() == [row("a"), row("b")]
     assert parsed.offsets.tolist() == [1, 6]
+
+
+@pytest.mark.parametrize(
+    ("names", "line", "reason"),
+    [
+        (("id", "other"), b"id,other", "repeated_header"),
+        (("id", "other"), b"id,1", None),
+        (("other", "id"), b"1" * 200_000 + b",id", None),
+        (("id",), b"id", None),  # perhaps one that is called so
+    ],
+)
+def test_a_header_once_more_is_one_by_all_of_its_columns(names, line, reason):
+    parsed, _ = parse_csv(line + b"\n", COLUMNS, names=names, dialect=DIALECT)
+    assert [bad.reason for bad in parsed.bad] == ([reason] if reason else [])
+    assert parsed.rows.column("id").to_pylist() == ([] if reason else ["id"])
 
 
 def test_a_mark_of_byte_order_is_one_in_a_header_alone():
