@@ -49,7 +49,8 @@ def parse_header(line: bytes, dialect: Dialect) -> tuple[str, ...]:
     try:
         return tuple(next(csv.reader([text], delimiter=dialect.delimiter, strict=True), []))
     except csv.Error as error:
-        raise ValueError(str(error)) from None
+        told = "lines end in a carriage return alone, not in a newline" if "\r" in text else str(error)
+        raise ValueError(told) from None
 
 
 def parse_csv(

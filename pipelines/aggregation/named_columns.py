@@ -126,6 +126,8 @@ def _absent(key: str, column: str, *, where: str, names: Sequence[str]) -> Stage
     remedy = f"name the right one in the spec{none}"
     if len(names) == 1 and (other := re.search(r"[;|\t]", names[0])):
         remedy = f"{other[0]!r} seems to stand between its fields: name it as the source's delimiter"
+    if not names:
+        remedy = "its first line is empty: have it name the columns"
     return StageError(f"{key}: expected a column '{column}' in {where}, found {', '.join(names) or 'none'}; {remedy}")
 
 

@@ -22,7 +22,10 @@ _LINES, _REJECTED = "file\t", "rejected\t"
 _ENOUGH = 100
 """Lines of a file, without one that is good, that are no accident."""
 _FIELDS = "as many fields as columns"
-_ONE_OBJECT = "expected one JSON object on each line, neither an array nor an object over several lines"
+_ONE_OBJECT = (
+    "expected one JSON object on each line, neither an array nor an object over several lines, "
+    "and no column twice in it"
+)
 _MALFORMED = ("not_json", "invalid_utf8", "unbalanced_quote", "bare_return", "nul_byte", "repeated_header")
 
 

@@ -78,7 +78,7 @@ def test_too_many_rejects(fail: Callable[..., str], tmp_path: Path) -> None:
     assert fail(GOOD | bad, "--set", "sources.rejects=place_only") == (
         "sources.max_reject_ratio: 101 of 161 lines of the log are bad, more than 0.6 of them: not_json 99, "
         "unknown_item 2; see TMP/dataset/rejects/, mend the input or raise the ratio; not_json: expected one JSON "
-        "object on each line, neither an array nor an object over several lines"
+        "object on each line, neither an array nor an object over several lines, and no column twice in it"
     )
     files_left = (tmp_path / "dataset/rejects").iterdir()
     rejects = [json.loads(line) for file in files_left for line in zcat(file)]

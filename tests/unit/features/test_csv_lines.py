@@ -182,7 +182,7 @@ def test_a_mark_of_byte_order_is_one_in_a_header_alone():
         (b'"id,n\n', "^unexpected end of data$"),
         (b"id,\xff\n", "can't decode byte 0xff in position 3"),
         (b'"id"x,n\n', "^',' expected after '\"'$"),
-        (b"id\rn\rx\n", "^new-line character seen in unquoted field"),
+        (b"id\rn\rx\n", "^lines end in a carriage return alone, not in a newline$"),
     ],
 )
 def test_a_header_that_is_none(line, message):

@@ -106,8 +106,8 @@ def test_of_a_column_that_each_json_line_must_have_it_says_what_the_first_have_i
         ),
         (
             {"log.csv": b"\nu,a\n"},
-            "sources.interactions.query_id: expected a column 'query_id' in TMP/log.csv, found none; name the right "
-            "one in the spec",
+            "sources.interactions.query_id: expected a column 'query_id' in TMP/log.csv, found none; its first "
+            "line is empty: have it name the columns",
         ),
         (
             {"log.csv": b'"query_id\n'},

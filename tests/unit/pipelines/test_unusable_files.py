@@ -171,7 +171,10 @@ def test_of_a_log_without_a_good_line_the_column_is_named_however_short_it_is() 
     )
 
 
-ONE_OBJECT = "not_json: expected one JSON object on each line, neither an array nor an object over several lines"
+ONE_OBJECT = (
+    "not_json: expected one JSON object on each line, neither an array nor an object over several lines, and no column "
+    "twice in it"
+)
 
 
 @pytest.mark.parametrize(
