@@ -10,7 +10,11 @@ KNOWN = ["00007", "70", "0", "shirt-red"]
 
 @pytest.mark.parametrize(
     ("asked", "meant"),
-    [("7", "00007"), ("70.0", "70"), ("000", "0"), ("shirt-rad", "shirt-red"), ("8", None), ("trousers", None)],
+    [
+        *(("7", "00007"), ("70.0", "70"), ("000", "0"), ("shirt-rad", "shirt-red"), ("8", None), ("trousers", None)),
+        ("8.0", None),  # 8 isn't known either
+        ("shirt-blue", None),  # alike by 0.74, as any two of a shop's ids may be
+    ],
 )
 def test_the_id_that_was_meant(asked: str, meant: str | None) -> None:
     found = near_id(asked, [pa.array(KNOWN)], is_known=KNOWN.__contains__)
