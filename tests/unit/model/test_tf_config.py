@@ -1,5 +1,7 @@
 """A process's place among the workers, as TF_CONFIG says it."""
 
+import json
+
 import pytest
 from tf_configs import tf_config
 
@@ -22,7 +24,10 @@ def test_a_place_among_the_workers():
         ("{", "got no JSON"),
         ("[]", r"got \[\]"),
         (tf_config({"worker": ["a:1"], "ps": ["b:2"]}), "got tasks of type ps; this training knows chief and worker"),
-        (tf_config({"worker": ["a"]}), r'got worker: \["a"\]'),
+        *(
+            (tf_config({"worker": ["b:65535", address]}), rf'got worker: \["b:65535", {json.dumps(address)}\]')
+            for address in ("a", ":1", "a:0", "a:65536", "a:-1", 1)
+        ),
         (tf_config({"worker": "a:1"}), 'got worker: "a:1"'),
         (tf_config({"worker": ["a:1", "a:1"]}), "got an address twice: a:1, a:1"),
         (tf_config({"worker": ["a:1", "b:2"]}, index=2), r"which isn't of the cluster \(worker 0, worker 1\)"),
