@@ -163,6 +163,7 @@ def test_a_row_is_of_what_was_chosen_alone(finished, tmp_path):
     found = read_results(str(tmp_path), spec_name="shop").fractions["0.5"].protocols["tuned"]
     row = found.rows["plain"]
     assert (row.seeds, row.failures) == ([0, 1], ["seed 5: the loss was infinite"])
+    assert found.without_row is None
     assert row.metrics["overall/recall@10"].value == 0.5
     (tried,) = (trial for trial in found.trials["plain"] if trial.settings == other)
     assert (tried.seeds, tried.recall_50, tried.tail_recall_50) == (2, pytest.approx(0.5), pytest.approx(0.2))
