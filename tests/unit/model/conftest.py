@@ -78,12 +78,13 @@ def write_dataset(
     mark: str = "",
     cold_validation_pairs: int = 0,
     pairs_with_self: int = 0,
+    training_pairs_with_self: int = 0,
     new_queries: int = 0,
 ) -> Dataset:
     """Items of a topic are linked; the last `COLD` items never in training; item 7 has no words and no size.
 
-    Each title and raw topic ends with `mark`. So many test pairs are of a query and itself.
-    So many queries, the first, have no training pair.
+    Each title and raw topic ends with `mark`. So many test pairs are of a query and itself, and so many training pairs,
+    which come first. So many queries, the first, have no other training pair.
     """
     draws = np.random.default_rng(7)
     tree = SPEC | (spec or {})
@@ -110,6 +111,7 @@ def write_dataset(
     if not validation:
         splits["validation"] = []
     splits["train"] = [(query, item) for query, item in splits["train"] if query >= new_queries]
+    splits["train"][:0] = [(query, query) for query in range(training_pairs_with_self)]
     counts = np.bincount([item for _, item in splits["train"]], minlength=ITEMS)
 
     queries = [

@@ -193,6 +193,17 @@ def test_a_peer_s_best_epoch_is_that_of_validation(tiny_dataset, tmp_path, monke
     assert "test" not in workbench.answer(request.model_copy(update={"test": False}))
 
 
+def test_a_peer_sees_the_features_of_a_query_whose_one_training_pair_is_with_itself(make_dataset):
+    """Though none ranks such a pair: without it the features of every query behind it would be another's."""
+    dataset = make_dataset(new_queries=1, training_pairs_with_self=1)
+    training = read_pair_ids(dataset, "train", item_ids=read_corpus(dataset).ids)
+    queries = training.query_ids.unique().to_pylist()
+    assert (len(queries), queries[0]) == (60, b"item-000")
+    topics = dataset.entity_rows("queries", queries, columns=["feature/topic"])["feature/topic"].to_pylist()
+    found = Workbench(dataset, dataset.spec.evaluate)._peer_features["query/topic"]
+    assert [f"topic {topic}" for topic in found[:, 0]] == topics
+
+
 def test_settings_that_diverge_are_an_answer(workbench, tmp_path, monkeypatch):
     def diverge(dataset, spec, *, output, overwrite):
         Path(output).mkdir()
