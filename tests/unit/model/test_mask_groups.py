@@ -42,6 +42,21 @@ def test_refuses_a_broken_file(make_dataset, tmp_path):
         read_mask_groups(dataset, Ssl())
 
 
+def test_refuses_a_file_that_lacks_a_feature(make_dataset, tmp_path):
+    """As one that tells nothing of the others it would be masked with those that are first by name."""
+    dataset, path = make_dataset(), tmp_path / "dataset" / "mutual_information.json"
+    path.write_text(path.read_text().replace('"size"', '"weight"'))
+    expected = r"mutual_information\.json: expected every item feature, found none named size$"
+    with pytest.raises(StageError, match=expected):
+        read_mask_groups(dataset, Ssl())
+
+
+def test_refuses_an_id_alone_that_stays(make_dataset):
+    dataset = make_dataset(spec={"item": {"features": {"page": {"kind": "id", "vocabulary": "page"}}}})
+    with pytest.raises(UsageError, match="expected at least one item feature to mask, found none"):
+        read_mask_groups(dataset, Ssl(mask_id=False))
+
+
 def test_random_masks_of_two_features_are_drawn_without_groups(tiny_dataset):
     assert groups_to_train_with(tiny_dataset, Ssl(augmentation="rfm")) is None
     assert groups_to_train_with(tiny_dataset, Ssl()) == read_mask_groups(tiny_dataset, Ssl())
