@@ -132,7 +132,8 @@ def test_new_values() -> None:
     assert not only(judge(found, schema, max_new_values=0.5)).fails
     for tags, named in (("cde", "'c', 'd', 'e'"), ("cdef", "'c', 'd', 'e' and 1 more")):
         assert str(only(judge(statistics([tags]), schema, max_new_values=0.5))).endswith(f"(threshold 0.5): {named}")
-    assert judge(statistics(["ab"]), schema, max_new_values=0) == []
+    for tags in (["ab"], [""]):  # of no values none is new
+        assert judge(statistics(tags), schema, max_new_values=0) == []
 
 
 def test_texts_of_the_domain_and_of_the_baseline_are_counted_however_rare() -> None:

@@ -38,6 +38,8 @@ from features.parsing.json_lines import parse_lines
 def test_a_line_that_gives_a_row(line, expected):
     parsed = parse_lines(line, COLUMNS)
     assert (parsed.rows.to_pylist(), parsed.bad, parsed.offsets.tolist()) == ([expected], [], [0])
+    beside = parse_lines(b"{\n" + line, COLUMNS)
+    assert (beside.rows.to_pylist(), beside.offsets.tolist()) == ([expected], [2])
 
 
 @pytest.mark.parametrize(

@@ -212,6 +212,7 @@ def test_a_spec_is_read_from_a_file_by_its_path(tmp_path):
         ("", "expected a mapping of sections, got an empty file; docs/spec.md has all keys"),
         ("name: x", "sources: expected a value, got none (and 1 more)"),
         ("name: x\n1: y\nsources: 3", "1: no such key"),
+        ("name: {x: y}", "name: expected text, got {'x': 'y'}"),
         (
             "name: x\nssl: {alpha: 1}\nssl: {}",
             "not YAML: the key ssl stands twice, in the mapping",
