@@ -13,7 +13,7 @@ from airflow.sdk.exceptions import AirflowSkipException
 
 from retraining.alerts import not_published, not_removed, receiver, run_failed, try_failed
 from retraining.deployment import Deployment
-from retraining.operators import MACROS, builds, command, waits
+from retraining.operators import builds, command, macros, waits
 
 
 def make_dag(deployment: Deployment) -> DAG:
@@ -38,7 +38,7 @@ def make_dag(deployment: Deployment) -> DAG:
         # is the champion. A backfill's runs aren't counted, so one may go on beside.
         max_active_runs=1,
         params=deployment.form(),
-        user_defined_macros=MACROS,
+        user_defined_macros=macros(deployment),
         on_failure_callback=partial(run_failed, receive),
         default_args={
             "retries": deployment.retries,

@@ -1,5 +1,6 @@
 """Where and when runs run: one Airflow variable, which has the defaults of their form too."""
 
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Self
@@ -146,13 +147,27 @@ class Deployment(Section):
         Raises:
             ValueError: If a key is unknown or a value wrong, naming it.
         """
-        content = Variable.get(VARIABLE, default={}, deserialize_json=True)
+        return cls._validated(
+            Variable.get(VARIABLE, default={}, deserialize_json=True), at=f"Airflow variable {VARIABLE}"
+        )
+
+    def settings_of(self, fields: Mapping[str, Any]) -> Settings:
+        """One run's settings, out of its form; held to where things run as the variable's are.
+
+        Raises:
+            ValueError: If a value is wrong, naming its key.
+        """
+        # As it is, but for the settings: what was found right isn't looked at again.
+        return self._validated({**dict(self), "settings": dict(fields)}, at="the form of this run").settings
+
+    @classmethod
+    def _validated(cls, content: Mapping[str, Any], *, at: str) -> Self:
         try:
             return cls.model_validate(content)
         except ValidationError as error:
             first = error.errors()[0]
             key = ".".join(map(str, first["loc"])) or "(all)"
-            raise ValueError(f"Airflow variable {VARIABLE}: {key}: {first['msg']}") from None
+            raise ValueError(f"{at}: {key}: {first['msg']}") from None
 
     def form(self) -> dict[str, Param]:
         """The settings as fields of the form that Airflow shows to who triggers a run."""

@@ -19,11 +19,12 @@ class Night:
     """Of the interval: where the data ends."""
 
     @classmethod
-    def of(cls, context: Mapping[str, Any]) -> Self:
+    def of(cls, context: Mapping[str, Any], *, settings: Settings) -> Self:
         """The run whose task is being rendered.
 
         Args:
             context: As Airflow gives it to a template.
+            settings: The run's.
 
         Raises:
             ValueError: If the run has no interval.
@@ -31,7 +32,7 @@ class Night:
         start, end = context.get("data_interval_start"), context.get("data_interval_end")
         if start is None or end is None:
             raise ValueError("expected a run with a data interval; trigger it with a logical date")
-        return cls(Settings.model_validate(dict(context["params"])), start, end)
+        return cls(settings, start, end)
 
     @property
     def data_start(self) -> datetime:

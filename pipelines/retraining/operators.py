@@ -8,6 +8,7 @@ from typing import Any
 
 from airflow.providers.standard.sensors.time_delta import TimeDeltaSensor
 from airflow.sdk import BaseOperator
+from airflow.sdk.exceptions import AirflowFailException
 from jinja2 import pass_context
 from jinja2.runtime import Context
 
@@ -23,7 +24,7 @@ _XCOM = "/airflow/xcom/return.json"
 @pass_context
 def shell(context: Context, stage: str, *, more: Sequence[str] = ()) -> str:
     """In a template: a stage's arguments and more, for a shell."""
-    night = Night.of(context.get_all())
+    night = _night_of(context)
     told = []
     if stage in ("export", "publish"):
         told = judged(stage, night, verdict=context["ti"].xcom_pull(task_ids="gate"))
@@ -33,16 +34,32 @@ def shell(context: Context, stage: str, *, more: Sequence[str] = ()) -> str:
 @pass_context
 def parameters(context: Context) -> str:
     """In a template: a build's parameters on Dataflow, as `FlexTemplateBuild` takes them."""
-    return json.dumps(template_parameters(Night.of(context.get_all())))
+    return json.dumps(template_parameters(_night_of(context)))
 
 
 @pass_context
 def job_name(context: Context) -> str:
     """In a template: the build's name on Dataflow, which runs no second job of a name while the first lives."""
-    return f"ssl-two-tower-build-{Night.of(context.get_all()).name}"
+    return f"ssl-two-tower-build-{_night_of(context).name}"
 
 
-MACROS: dict[str, Any] = {"shell": shell, "parameters": parameters, "job_name": job_name}
+def _night_of(context: Context) -> Night:
+    """The run whose task is being rendered.
+
+    Raises:
+        AirflowFailException: If its settings are wrong; no further try would fare better.
+    """
+    found = context.get_all()
+    try:
+        settings = found["deployment"].settings_of(found["params"])
+    except ValueError as error:
+        raise AirflowFailException(str(error)) from None
+    return Night.of(found, settings=settings)
+
+
+def macros(deployment: Deployment) -> dict[str, Any]:
+    """What the tasks' templates call, and what that reads."""
+    return {"shell": shell, "parameters": parameters, "job_name": job_name, "deployment": deployment}
 
 
 def command(stage: str, deployment: Deployment, *, task_id: str | None = None, **options: Any) -> BaseOperator:

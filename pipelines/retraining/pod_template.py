@@ -35,6 +35,7 @@ class Mount(_Part):
 class Container(_Part):
     """Of the first Airflow makes the one that runs a command."""
 
+    name: str
     volume_mounts: list[Mount] = Field([])
 
 

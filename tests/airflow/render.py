@@ -1,6 +1,7 @@
 """Started by Airflow's own interpreter: prints what the DAG is and what its tasks would run, for each deployment.
 
-stdin: name -> what the Airflow variable holds. Last line of stdout: the same names -> tasks, or the error.
+stdin: name -> what the Airflow variable holds, and as `form` what a run's form changes. Last line of stdout: the same
+names -> tasks, or the error.
 """
 
 import json
@@ -10,6 +11,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from airflow.sdk import DAG
+from airflow.sdk.exceptions import AirflowFailException
 from kubernetes.client import ApiClient
 
 os.environ["AIRFLOW__OPERATORS__DEFAULT_DEFERRABLE"] = "True"  # as another's Airflow may have it
@@ -45,12 +47,13 @@ class NoCluster:
         return lambda: None
 
 
-def describe(dag: DAG) -> dict[str, Any]:
+def describe(dag: DAG, form: dict[str, Any]) -> dict[str, Any]:
     """Each task: its operator, what it waits for, and its rendered fields."""
-    return {task.task_id: describe_task(task, dag) for task in dag.topological_sort()}
+    context = {**CONTEXT, "params": dag.params.dump() | form, "dag": dag}
+    return {task.task_id: describe_task(task, context) for task in dag.topological_sort()}
 
 
-def describe_task(task: Any, dag: DAG) -> dict[str, Any]:
+def describe_task(task: Any, context: dict[str, Any]) -> dict[str, Any]:
     """One of them; `may_publish` needs a verdict to be rendered."""
     found = {
         "operator": task.task_type,
@@ -65,7 +68,7 @@ def describe_task(task: Any, dag: DAG) -> dict[str, Any]:
     }
     if task.task_id == "may_publish":
         return found | {"skips_all_after_it": task.ignore_downstream_trigger_rules}
-    task.render_template_fields({**CONTEXT, "params": dag.params.dump(), "dag": dag, "task": task})
+    task.render_template_fields(context | {"task": task})
     if task.task_type == "PodCommand":
         task.__dict__["hook"] = NoCluster()
         made = task.build_pod_request_obj()
@@ -107,15 +110,17 @@ def main() -> None:
     """Describes every deployment."""
     described = {}
     for name, content in json.load(sys.stdin).items():
+        form = content.pop("form", {})
         os.environ[f"AIRFLOW_VAR_{VARIABLE.upper()}"] = json.dumps(content)
         try:
             dag = make_dag(Deployment.load())
-        except ValueError as error:
+            dag.validate()
+            tasks = describe(dag, form)
+        except (ValueError, AirflowFailException) as error:
             described[name] = {"error": str(error)}
             continue
-        dag.validate()
         described[name] = {
-            "tasks": describe(dag),
+            "tasks": tasks,
             "form": {key: dag.params.get_param(key).dump() for key in dag.params},
             "schedule": [dag.timetable.expression, str(dag.timetable.timezone), str(dag.start_date), dag.catchup],
             "max_active_runs": dag.max_active_runs,

@@ -98,13 +98,14 @@ def test_a_run_is_held_to_an_earlier_one_unless_it_is_to_be_to_none(make_night, 
 
 def test_what_ran_before_by_airflow_s_count_makes_no_other_dataset(retraining):
     """As a run by hand into another output, or of the interval that succeeded last."""
+    settings = retraining("settings").Settings(output="out")
     context = {
-        "params": {"output": "out"},
         "data_interval_start": datetime(2009, 7, 29, tzinfo=UTC),
         "data_interval_end": datetime(2009, 7, 30, tzinfo=UTC),
     }
     successes = ({}, *({"prev_data_interval_start_success": datetime(2009, 7, day, tzinfo=UTC)} for day in (27, 29)))
-    builds = [retraining("commands").build(retraining("night").Night.of(context | success)) for success in successes]
+    night = retraining("night").Night
+    builds = [retraining("commands").build(night.of(context | success, settings=settings)) for success in successes]
     assert builds[0] == builds[1] == builds[2]
 
 
@@ -178,9 +179,9 @@ def test_runs_of_intervals_that_do_not_begin_at_midnight_have_names_of_their_own
 @pytest.mark.parametrize("lacking", ["data_interval_start", "data_interval_end"])
 def test_a_run_without_an_interval_is_refused(retraining, lacking):
     day = datetime(2009, 7, 29, tzinfo=UTC)
-    context = {"params": {}, "data_interval_start": day, "data_interval_end": day, lacking: None}
+    context = {"data_interval_start": day, "data_interval_end": day, lacking: None}
     with pytest.raises(ValueError, match="expected a run with a data interval; trigger it with a logical date"):
-        retraining("night").Night.of(context)
+        retraining("night").Night.of(context, settings=retraining("settings").Settings())
 
 
 def test_a_run_removes_none_that_is_newer_and_without_keep_days_none(retraining, make_night):
