@@ -8,8 +8,6 @@ from typing import Any, Literal, TypeAlias
 
 log = logging.getLogger(__name__)
 
-_NO_NEWS = ("older_interval",)
-"""A verdict that a run of the past is bound to have."""
 _MAY_HAVE_PUBLISHED = (None, "publish", "report")
 """Tasks by whose failure a new model may be served: CURRENT is written before a publish ends. None: unknown."""
 
@@ -76,9 +74,9 @@ def not_removed(receive: Receiver, context: Mapping[str, Any]) -> None:
     receive(Alert("failed", context["run_id"], message, details))
 
 
-def not_published(receive: Receiver, run: str, *, verdict: Mapping[str, Any]) -> None:
-    """Tells of a verdict, if it is news."""
-    if verdict["verdict"] not in _NO_NEWS:
+def not_published(receive: Receiver, run: str, *, verdict: Mapping[str, Any], of_backfill: bool) -> None:
+    """Tells of a verdict, but of none that a backfill's run is bound to have, being of the past."""
+    if not (of_backfill and verdict["verdict"] == "older_interval"):
         again = ", and is exported again with this run's items" if verdict["served_model"] else ""
         message = f"{run}: {verdict['verdict']}; the published model stays{again}"
         receive(Alert("not_published", run, message, verdict))

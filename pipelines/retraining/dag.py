@@ -23,7 +23,8 @@ def make_dag(deployment: Deployment) -> DAG:
     @task.short_circuit(ignore_downstream_trigger_rules=False, retries=0)
     def may_publish(verdict: dict[str, Any]) -> bool:
         if not verdict["publish"]:
-            not_published(receive, get_current_context()["run_id"], verdict=verdict)
+            run = get_current_context()["dag_run"]
+            not_published(receive, run.run_id, verdict=verdict, of_backfill=run.run_type == "backfill")
         # If not the new model, the served one with today's items: what is gone isn't recommended, and what is new is.
         return bool(verdict["publish"] or verdict["served_model"])
 

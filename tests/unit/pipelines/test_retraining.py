@@ -262,18 +262,22 @@ def test_a_try_that_failed_is_told_of_before_the_run_fails(retraining):
     assert alert.details == {"task": "build", "try": 1, "reason": "36 hours"}
 
 
-def test_a_run_of_the_past_tells_nobody(retraining):
+def test_a_refusal_is_told_of_unless_a_backfill_s_run_is_bound_to_have_it(retraining):
     told = []
-    for verdict in ("older_interval", "worse"):
-        found = {"verdict": verdict, "served_model": None}
-        retraining("alerts").not_published(told.append, "night", verdict=found)
-    (alert,) = told
-    assert (alert.kind, alert.run, alert.message) == (
-        "not_published",
-        "night",
-        "night: worse; the published model stays",
-    )
-    assert alert.details == {"verdict": "worse", "served_model": None}
+    for of_backfill in (True, False):
+        for verdict in ("older_interval", "worse"):
+            found = {"verdict": verdict, "served_model": None}
+            retraining("alerts").not_published(told.append, "night", verdict=found, of_backfill=of_backfill)
+    said = [(alert.kind, alert.run, alert.message, alert.details) for alert in told]
+    assert said == [
+        (
+            "not_published",
+            "night",
+            f"night: {verdict}; the published model stays",
+            {"verdict": verdict, "served_model": None},
+        )
+        for verdict in ("worse", "older_interval", "worse")
+    ]
 
 
 @pytest.mark.parametrize("path", ["broken_alerts.send", "no_such_module.send", "no_function"])
