@@ -45,11 +45,14 @@ def write_shop(directory: Path) -> None:
         (events / f"{day}.jsonl").write_bytes(json_lines(lines))
 
 
-def run_night(directory: Path, day: date) -> None:
+def night_script() -> str:
     section = (ROOT / "docs" / "publishing.md").read_text().partition("## A night without Airflow\n")[2]
-    script = "\n".join(re.findall(r"^ {4}(.*)", section.partition("\n## ")[0], re.MULTILINE))
+    return "\n".join(re.findall(r"^ {4}(.*)", section.partition("\n## ")[0], re.MULTILINE))
+
+
+def run_night(directory: Path, day: date) -> None:
     ran = subprocess.run(
-        ["bash", "-c", script],
+        ["bash", "-c", night_script()],
         cwd=directory,
         env={**os.environ, "DAY": str(day)},
         capture_output=True,
@@ -61,6 +64,24 @@ def run_night(directory: Path, day: date) -> None:
 
 def current(directory: Path) -> str:
     return (directory / "published" / "CURRENT").read_text().strip()
+
+
+@pytest.mark.parametrize(
+    ("day", "start", "test_start", "end"),
+    [
+        ("2026-04-23", "2026-03-27T00:00:00+02:00", "2026-04-23T00:00:00+02:00", "2026-04-24T01:00:00+03:00"),
+        ("2026-04-24", "2026-03-28T00:00:00+02:00", "2026-04-24T01:00:00+03:00", "2026-04-25T00:00:00+03:00"),
+        ("2026-05-21", "2026-04-24T01:00:00+03:00", "2026-05-21T00:00:00+03:00", "2026-05-22T00:00:00+03:00"),
+        ("2026-10-29", "2026-10-02T00:00:00+03:00", "2026-10-29T00:00:00+03:00", "2026-10-30T00:00:00+02:00"),
+    ],
+)
+def test_a_day_without_midnight_begins_an_hour_later(day: str, start: str, test_start: str, end: str) -> None:
+    """In Egypt summer time begins at the midnight before 24 April 2026, and ends at the one after 29 October."""
+    (at,) = re.findall(r"^at\(\).*?^}", night_script(), re.MULTILINE | re.DOTALL)
+    script = f'set -e\n{at}\nat "27 days ago"; at; at "1 day"'
+    zone = {"TZ": "EET-2EEST,M4.5.5/0,M10.5.4/24", "DAY": day}
+    ran = subprocess.run(["bash", "-c", script], env={**os.environ, **zone}, capture_output=True, text=True, check=True)
+    assert ran.stdout.split() == [start, test_start, end]
 
 
 @pytest.mark.slow
