@@ -172,11 +172,11 @@ def _find_done(arguments: argparse.Namespace, build: Build) -> tuple[Manifest, s
     model = trained_on(arguments.published, found) if arguments.published and differs else None
     if model is None:
         return None
-    why = f"{model.directory}'s model was trained on it"
+    why, later = f"{model.directory}'s model was trained on it", "what has changed counts from the next dataset on"
     if not arguments.skip_done:
-        raise StageError(f"{arguments.output}: {why}, so it must stay{differs}; give another --output")
+        raise StageError(f"{arguments.output}: {why}, so it must stay{differs}; {later}, or give another --output")
     found.check_files(arguments.output)
-    return found, f"{differs}, but {why}, so it stays: what has changed counts from the next dataset on"
+    return found, f"{differs}, but {why}, so it stays: {later}"
 
 
 def _unnoticed(build: Build) -> str:

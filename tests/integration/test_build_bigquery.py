@@ -63,7 +63,8 @@ def test_rows_of_bigquery_give_what_json_lines_give(
     flags = ("--overwrite", "--published", str(tmp_path / "published"))
     refused = build(tmp_path / "again", pages.spec, *pages.flags, "--shards", "2", *BIGQUERY, *flags)
     why = f"{tmp_path}/published/1's model was trained on it, so it must stay"
-    assert refused.error == f"error: {tmp_path}/again: {why}; {told}; give another --output"
+    later = "what has changed counts from the next dataset on"
+    assert refused.error == f"error: {tmp_path}/again: {why}; {told}; {later}, or give another --output"
 
 
 def test_the_graph_reads_what_beam_s_connector_exports(tmp_path: Path) -> None:

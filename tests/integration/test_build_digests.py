@@ -163,10 +163,11 @@ def test_a_published_model_s_dataset_stays(pages: Any, pages_dataset: Any, build
     kept = build(output, pages.spec, *flags, "--skip-done", raw=raw)
     was = "it was made from another spec (split.seed is 4 there, 5 here)"
     why = f"{base}/1's model was trained on it"
-    stays = f"{was}, but {why}, so it stays: what has changed counts from the next dataset on"
+    later = "what has changed counts from the next dataset on"
+    stays = f"{was}, but {why}, so it stays: {later}"
     assert (kept.code, kept.error) == (0, f"build-dataset: done before, in {output}; {stays}")
     refused = build(output, pages.spec, *flags, raw=raw)
-    must = f"{why}, so it must stay; {was}; give another --output"
+    must = f"{why}, so it must stay; {was}; {later}, or give another --output"
     assert (refused.code, refused.error) == (1, f"error: {output}: {must}")
     assert refused.manifest == pages_dataset.manifest
     next(output.glob("train/*")).unlink()
