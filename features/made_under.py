@@ -1,5 +1,6 @@
 """What an output is made from, where a spec is part of it."""
 
+from dataclasses import replace
 from functools import partial
 
 from features.pseudonyms import digests_of
@@ -8,11 +9,24 @@ from features.spec.digest import spec_digest
 from features.spec.spec import Spec
 from stage.manifest import MadeFrom, Manifest
 
+_HELD_TO = ("schema", "baseline")
+
 
 def made_under(spec: Spec, verb: str, *, inputs: dict[str, str], job_options: dict[str, str | None]) -> MadeFrom:
     """What a verb makes an output from, which names the keys in which the spec of another one differs."""
     spec_differs = partial(spec_difference, spec=spec, verb=verb)
     return MadeFrom(spec_digest(spec, verb), inputs, job_options=job_options, spec_differs=spec_differs)
+
+
+def dataset_done_from(made_from: MadeFrom, found: Manifest) -> MadeFrom:
+    """What a dataset is to be made from, and what a finished one was made from besides that makes no other examples.
+
+    That is an aggregate of the same raw logs, unless one is to be read, and, unless it is to be held to something, the
+    schema and baseline that the other was held to.
+    """
+    besides = ["aggregate", *(() if made_from.inputs.keys() & {*_HELD_TO} else _HELD_TO)]
+    also = {name: digest for name, digest in found.inputs.items() if name in besides}
+    return replace(made_from, inputs=also | made_from.inputs)
 
 
 def model_made_from(spec: Spec, dataset: Manifest, *, warm_start: str | None = None) -> MadeFrom:

@@ -21,10 +21,11 @@ import apache_beam as beam
 from apache_beam.options.pipeline_options import StandardOptions
 from apache_beam.pvalue import AsList, AsSingleton
 
+from features.made_under import dataset_done_from
 from features.mutual_information import INFORMATION
 from features.spec.difference import later_difference
 from features.spec.file import load_spec
-from features.statistics.schema import HELD_TO, Expected, load_expected
+from features.statistics.schema import Expected, load_expected
 from pipelines.aggregation.bigquery import refuse_bigquery
 from pipelines.aggregation.finished import FinishedAggregate, open_aggregate, take_up
 from pipelines.aggregation.local_memory import check_memory
@@ -150,9 +151,9 @@ def _build_of(source: Plan | FinishedAggregate, expected: Expected) -> Build:
 
 
 def _find_done(arguments: argparse.Namespace, build: Build) -> tuple[Manifest, str] | None:
-    """What `--skip-done` leaves: where the data is held to nothing, also a dataset that was held to something.
+    """What `--skip-done` leaves, as `dataset_done_from` says of it.
 
-    And one that a published model was trained on, of whatever input; then also why, in words.
+    And a dataset that a published model was trained on, of whatever input; then also why, in words.
 
     Raises:
         StageError: If it is to be made again, but a published model was trained on it, or if a file of it is missing.
@@ -160,10 +161,7 @@ def _find_done(arguments: argparse.Namespace, build: Build) -> tuple[Manifest, s
     found = find_finished(arguments.output) if arguments.skip_done or arguments.published else None
     if found is None:
         return None
-    made_from, unasked = build.source.job.made_from, _unnoticed(build)
-    if not made_from.inputs.keys() & HELD_TO:
-        held = {name: found.inputs[name] for name in HELD_TO if name in found.inputs}
-        made_from = replace(made_from, inputs=made_from.inputs | held)
+    made_from, unasked = dataset_done_from(build.source.job.made_from, found), _unnoticed(build)
     if arguments.skip_done and Manifest.find_done(arguments.output, "dataset", made_from=made_from):
         return found, unasked
     differs = f"; it was {differing}" if (differing := made_from.describe(found)) else ""

@@ -5,7 +5,7 @@ import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from features.made_under import made_under, model_made_from
+from features.made_under import dataset_done_from, made_under, model_made_from
 from features.pseudonyms import load_pseudonyms
 from features.spec.evaluate import Evaluate
 from features.spec.file import load_spec, set_options
@@ -77,9 +77,8 @@ def _other_dataset(directory: str, spec: Spec, *, raw: str | None, job: dict[str
         return None
     read = {"raw": find_inputs(spec, raw, window=window_of(job)).digest}
     read |= load_pseudonyms(spec.sources.pseudonymise).digests
-    # What else was read, an aggregate of the same or a schema, makes no other examples.
-    made_from = made_under(spec, "build-dataset", inputs=found.inputs | read, job_options=job)
-    return found.why_not_done(directory, "dataset", made_from=made_from)
+    made_from = made_under(spec, "build-dataset", inputs=read, job_options=job)
+    return found.why_not_done(directory, "dataset", made_from=dataset_done_from(made_from, found))
 
 
 def _other_model(directory: str, spec: Spec, *, dataset: str) -> str | None:

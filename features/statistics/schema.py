@@ -16,8 +16,6 @@ from stage.manifest import Manifest, digest
 STATISTICS = "statistics/statistics.pb"
 SCHEMA = "statistics/schema.pbtxt"
 ANOMALIES = "statistics/anomalies.pbtxt"
-HELD_TO = ("schema", "baseline")
-"""What a dataset is held to, as inputs of its manifest: no example depends on them."""
 MAX_DOMAIN = 100
 """A feature of so many distinct values or fewer is taken to have no others."""
 

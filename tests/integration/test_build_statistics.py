@@ -103,13 +103,13 @@ def test_anomalies_fail_the_build_and_are_left_to_read(shop, shop_dataset, build
     assert "fox" not in (built.directory / "statistics/schema.pbtxt").read_text()
 
 
-@pytest.mark.parametrize("held_to", ["baseline", "schema"])
-def test_a_dataset_that_was_held_to_more_is_skipped_but_of_other_input_made_again(
-    shop, shop_dataset, build, write_raw, tmp_path, held_to
+@pytest.mark.parametrize("besides", ["baseline", "schema", "aggregate"])
+def test_a_dataset_that_was_held_to_more_or_made_by_an_aggregate_is_done_but_one_of_other_input_made_again(
+    shop, shop_dataset, build, write_raw, tmp_path, besides
 ) -> None:
     output, raw = tmp_path / "dataset", shop_dataset.directory.parent / "raw"
     shutil.copytree(shop_dataset.directory, output)
-    manifest = shop_dataset.manifest | {"inputs": shop_dataset.manifest["inputs"] | {held_to: "of another night"}}
+    manifest = shop_dataset.manifest | {"inputs": shop_dataset.manifest["inputs"] | {besides: "of another night"}}
     (output / "manifest.json").write_text(json.dumps(manifest))
     kept = build(output, shop.spec, "--shards", "3", "--skip-done", "--overwrite", raw=raw)
     assert (kept.code, kept.error) == (0, f"build-dataset: done before, in {output}")
@@ -118,7 +118,8 @@ def test_a_dataset_that_was_held_to_more_is_skipped_but_of_other_input_made_agai
     to_another = ("--baseline", str(shop_dataset.directory))
     refused = build(output, shop.spec, "--shards", "3", "--skip-done", *to_another, raw=raw)
     assert refused.code == 1
-    assert f"made from another input ({'baseline' if held_to == 'baseline' else 'baseline, schema'});" in refused.error
+    differs = {"baseline": "baseline", "schema": "baseline, schema", "aggregate": "aggregate, baseline"}[besides]
+    assert f"made from another input ({differs});" in refused.error
 
     files = shop.files | {"items.jsonl": shop.files["items.jsonl"] + b"\n"}
     other = write_raw(tmp_path / "raw", files)
