@@ -45,7 +45,7 @@ def find_baseline(dataset: str, baseline: str | None) -> str | None:
             trained a model. None: none.
     """
     # The run itself may be a link, as to another disk.
-    run = os.path.dirname((dataset if "://" in dataset else os.path.abspath(dataset)).rstrip("/"))
+    run = os.path.dirname(storage.from_root(dataset).rstrip("/"))
     above = storage.absolute(os.path.dirname(run)).rstrip("/")
     if baseline is None or above != storage.absolute(baseline).rstrip("/"):
         return baseline

@@ -63,7 +63,7 @@ def rooted(path: str) -> str:
 
     It stays relative where a directory above, which nobody named, would make it a glob.
     """
-    own = path if "://" in path else storage.resolve(path)[1]
+    own = storage.from_root(path)
     return path if is_pattern(own) and not is_pattern(path) else own
 
 

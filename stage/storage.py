@@ -39,23 +39,11 @@ def resolve(path: str) -> tuple[fs.FileSystem, str]:
     except UnicodeEncodeError:
         raise StorageError(f"{path!r}: expected a path in UTF-8") from None
     if "://" not in path:
-        return fs.LocalFileSystem(), _local(path)
+        return fs.LocalFileSystem(), from_root(path)
     scheme, _, rest = path.partition("://")
     if scheme != "gs" or "" in rest.rstrip("/").split("/"):
         raise StageError(f"{path}: expected a local path or gs://BUCKET/PATH")
     return _gcs(os.environ.get(EMULATOR), os.getpid()), rest.rstrip("/")
-
-
-def _local(path: str) -> str:
-    """The path from the root; where `..` is part of it, without links above its last name.
-
-    Behind a link `..` is the directory above the one that it leads to: so it is for the shell, and for whoever opens
-    the path as it is.
-    """
-    parent, name = os.path.split(path.rstrip("/"))
-    if name == "..":
-        return os.path.realpath(path)
-    return os.path.join(os.path.realpath(parent), name) if ".." in parent.split("/") else os.path.abspath(path)
 
 
 @functools.cache
@@ -81,6 +69,21 @@ def join(directory: str, *names: str) -> str:
     return "/".join(parts)
 
 
+def from_root(path: str) -> str:
+    """The path from the root by its own name, in which links stay, but for those before the last `..`.
+
+    Behind a link `..` is the directory above the one that it leads to: so it is for the shell, and for whoever opens
+    the path as it is.
+    """
+    if "://" in path:
+        return path
+    parts = path.split("/")
+    if ".." not in parts:
+        return os.path.abspath(path)
+    behind = len(parts) - parts[::-1].index("..")
+    return os.path.abspath(os.path.join(os.path.realpath("/".join(parts[:behind])), *parts[behind:]))
+
+
 def absolute(path: str) -> str:
     """The path, so that it says the same wherever a process stands, and wherever a link on it leads later."""
     return path if "://" in path else os.path.realpath(path)
@@ -88,7 +91,7 @@ def absolute(path: str) -> str:
 
 def is_within(path: str, directory: str) -> bool:
     """Whether a path is a directory or lies below it, by its name or by where links lead."""
-    spellings = [absolute] if "://" in path or "://" in directory else [absolute, _local]
+    spellings = [absolute] if "://" in path or "://" in directory else [absolute, from_root]
     return any(f"{of(path).rstrip('/')}/".startswith(f"{of(directory).rstrip('/')}/") for of in spellings)
 
 

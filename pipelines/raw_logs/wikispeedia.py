@@ -18,6 +18,7 @@ from urllib.parse import unquote_plus
 
 from features.times import LATEST
 from pipelines.raw_logs.public_files import LeftOut, find_file, read_lines
+from stage import storage
 from stage.errors import StageError
 
 Row: TypeAlias = dict[str, Any]
@@ -196,7 +197,7 @@ def first_paragraphs(directory: str, names: Iterable[str], *, left_out: LeftOut)
             else:
                 left_out.add("paragraph_of_unknown_article", f"{place}: {name}")
         return paragraphs, [table]
-    beside = os.path.join(os.path.dirname(os.path.abspath(directory)), "plaintext_articles")
+    beside = os.path.join(os.path.dirname(storage.from_root(directory)), "plaintext_articles")
     for folder in (os.path.join(directory, "plaintext_articles"), beside):
         paths = {name: os.path.join(folder, f"{name}.txt") for name in names}
         found = {name: path for name, path in paths.items() if os.path.isfile(path)}

@@ -69,7 +69,9 @@ def test_a_run_may_be_a_link_and_a_dataset_is_none_of_runs(runs, tmp_path):
     (tmp_path / "disk").mkdir()
     (runs / "2026-01-06").symlink_to(tmp_path / "disk")
     (tmp_path / "runs-too").symlink_to(runs)
-    for directory in (runs, tmp_path / "runs-too"):
+    (tmp_path / "deep").mkdir()
+    (tmp_path / "deep" / "link").symlink_to(tmp_path / "disk")
+    for directory in (runs, tmp_path / "runs-too", f"{tmp_path}/deep/link/../runs"):
         assert find_baseline(f"{directory}/2026-01-06/dataset", str(runs)) == f"{runs}/2026-01-05/dataset"
     yesterday = f"{runs}/2026-01-01/dataset"
     assert find_baseline(f"{yesterday}/next/dataset", yesterday) == yesterday

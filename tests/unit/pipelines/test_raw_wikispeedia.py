@@ -189,12 +189,14 @@ def test_manifest_counts_what_was_written_and_what_was_left_out(source, tmp_path
 @pytest.mark.parametrize("where", ["wikispeedia", "."])  # a download of its own, so it may lie beside the other
 def test_paragraphs_come_from_the_plain_texts_where_there_is_no_table(source, tmp_path, capsys, where):
     (source / "first_paragraph.tsv").unlink()
+    (tmp_path / "deep").mkdir()
+    (tmp_path / "deep" / "link").symlink_to(source)
     texts = tmp_path / where / "plaintext_articles"
     texts.mkdir()
     (texts / "Roman_Empire.txt").write_bytes(b"#copyright\n\nRome \xff\n")
     text = "#copyright\n\nBede\n\n2007 Schools Selection. Related subjects: People; more of it; and more\n\n"
     (texts / "Bede.txt").write_text(f"{text}   Bede was a monk at the\n   monastery of Saint Peter.\n\nHe wrote.\n")
-    convert(source, tmp_path / "raw")
+    convert(f"{tmp_path}/deep/link/../wikispeedia", tmp_path / "raw")
     assert [row["paragraph"] for row in rows_of(tmp_path / "raw", "items")] == [
         None, None, "Bede was a monk at the monastery of Saint Peter.",
     ]  # fmt: skip
