@@ -1,6 +1,7 @@
 """The pod that all commands' pods are made from, as the Airflow variable has it, as far as it is read here."""
 
 from pathlib import PurePosixPath
+from posixpath import normpath
 
 from pydantic import BaseModel, ConfigDict, Field
 from pydantic.alias_generators import to_camel
@@ -59,6 +60,7 @@ class PodTemplate(_Part):
 
     def keeps(self, path: str) -> bool:
         """Whether what a command writes there is there for the next one's pod too."""
-        around = [mount for mount in self.mounts if PurePosixPath(path).is_relative_to(mount.mount_path)]
+        own = PurePosixPath(normpath(path))
+        around = [mount for mount in self.mounts if own.is_relative_to(mount.mount_path)]
         innermost = max(around, key=lambda mount: len(mount.mount_path), default=None)
         return any(innermost and volume.name == innermost.name and volume.outlives_pods for volume in self.spec.volumes)
