@@ -105,11 +105,14 @@ def _run(options: Namespace, spec: Spec, *, output: str) -> Results:
     if not spec.evaluate.baselines:
         raise UsageError("evaluate.baselines: expected true, since baselines stand in every table, got false")
     refuse_decided(options.overrides)
-    if spec.session is not None and options.peers is not None:
-        raise UsageError("--peers: other people's models take no histories, and the spec has a section session")
     peers = models_in(options.peers) if options.peers is not None else set()
     wanted = options.variants if options.variants is not None else ",".join(default_names(peers=peers))
     variants = parse_variants(wanted)
+    if spec.session is not None and (peers or any(variant.peer for variant in variants)):
+        raise UsageError(
+            "--peers, --variants: expected none of other people's models, which take no histories, since the spec has "
+            "a section session"
+        )
     for variant in variants:
         if variant.peer is not None and variant.peer not in peers:
             needed = python_of(options.peers or ".peers", variant.peer)

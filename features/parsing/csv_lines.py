@@ -152,11 +152,11 @@ def _read_fields(
 def _named_as_columns(texts: pa.Table, names: tuple[str, ...]) -> list[int]:
     """Rows that may be the header once more, as where files were put one behind the other."""
     read = [name for name in texts.column_names if name in names]
-    # Before the first column's a mark of byte order may stand.
-    same = [pc.equal(texts.column(name), name) for name in read if name != names[0] or len(read) == 1]
-    if not same or len(names) == 1:
+    if not read or len(names) == 1:  # an id may be called as its column
         return []
-    return np.flatnonzero(pc.fill_null(reduce(pc.and_, same), False)).tolist()
+    # Before the first column's a mark of byte order may stand.
+    same = [pc.is_in(texts.column(name), pa.array([name, f"\ufeff{name}"])) for name in read]
+    return np.flatnonzero(reduce(pc.and_, same)).tolist()
 
 
 def _convert(

@@ -15,7 +15,7 @@ class Evaluate(Section):
     """Queries or items embedded at a time."""
     max_queries: Positive | None = None
     """Rank the pairs of so many of the split's queries, drawn by a hash of their ids, in session mode so many of its
-    examples, by a hash of each; null: all. To rank a query takes time in proportion to the items."""
+    examples, by a hash of user and item; null: all. To rank a query takes time in proportion to the items."""
     baselines: bool = True
     """Rank by popularity and by co-occurrence too. The latter counts every two items of a training query, n * n of a
     query with n, which may be more than there is memory for."""

@@ -16,7 +16,7 @@ import tensorflow as tf
 from numpy.typing import NDArray
 
 from features.dataset import HISTORY, Dataset
-from features.hashing import hash_texts
+from features.hashing import hash_pairs, hash_texts
 from features.known_ids import KnownIds
 from features.lookup import index_among
 from features.spec.evaluate import Evaluate
@@ -196,9 +196,14 @@ def _drawn(ranked: Callable[[], Iterator[_Batch]], most: int | None, *, is_sessi
 
 
 def _draws(batch: _Batch, *, is_session: bool) -> NDArray[np.uint64]:
-    """By a hash of queries' ids, or in session mode of whole examples, whatever shard they lie in, [B]."""
-    serialized, query_ids, _ = batch
-    return hash_texts(_array(serialized if is_session else query_ids), _DRAW_SEED)
+    """By a hash of queries' ids, or in session mode of theirs and their items', [B].
+
+    It depends neither on where examples lie nor on codes, which other training pairs would change.
+    """
+    _, query_ids, item_ids = batch
+    if is_session:
+        return hash_pairs(_array(query_ids), _array(item_ids), seed=_DRAW_SEED)
+    return hash_texts(_array(query_ids), _DRAW_SEED)
 
 
 def highest_draw(draws: Iterable[NDArray[np.uint64]], most: int | None, *, distinct: bool) -> np.uint64 | None:

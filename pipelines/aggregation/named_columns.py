@@ -29,8 +29,8 @@ from stage.errors import StageError, did_you_mean
 
 _FEW = 16
 """Files that are all looked at for a column that some may lack; of more, the first."""
-_FIRST_LINES = 100
-"""JSON lines of a source that are looked at."""
+_FIRST_LINES, _FIRST_BYTES = 100, 1 << 20
+"""Of JSON lines, what is looked at: a file may be one line, and its objects take ten times their bytes."""
 
 
 def check_named_columns(inputs: Inputs, spec: Spec) -> None:
@@ -114,7 +114,7 @@ def _names_in_lines(file: InputFile) -> set[str]:
     names = set[str]()
     with suppress(Exception):
         _, block = next(read_blocks(FileRange(file, 0, None)))
-        for line in block.splitlines()[:_FIRST_LINES]:
+        for line in block[:_FIRST_BYTES].splitlines()[:_FIRST_LINES]:  # one that is cut off is no JSON
             with suppress(orjson.JSONDecodeError):
                 found = orjson.loads(line)
                 names.update(found if isinstance(found, dict) else ())

@@ -1,5 +1,7 @@
 """Sources whose path holds {date}: the log's partitions in the window, a table's last one up to its last day."""
 
+import glob
+import os
 import re
 import sys
 from collections import Counter
@@ -85,7 +87,7 @@ def log_patterns(pattern: str, window: Window) -> dict[str, WindowDay | None]:
 
 
 def table_day(full: str, *, end: int | None, key: str) -> TableDay:
-    """A table's last partition up to the window's last day that has a file to read, or is a directory of such.
+    """A table's last partition up to the window's last day that has a file to read, or on disk is a directory of such.
 
     Args:
         full: The table's path, which holds {date}, with the raw directory before it.
@@ -97,24 +99,43 @@ def table_day(full: str, *, end: int | None, key: str) -> TableDay:
     """
     limit = "9999-12-31" if end is None else f"{_day(end - 1):%Y-%m-%d}"
     finished, unfinished = list[str](), list[tuple[str, str]]()
-    # A later day that is a directory by mistake, as Spark writes a table, is taken too, and refused by `find_files`.
-    for pattern in (full, f"{full}/**"):
-        wanted = re.compile(_DATE.join(globs.glob_to_regex(part) for part in pattern.split(PLACEHOLDER)))
-        for path, size in globs.match(pattern.replace(PLACEHOLDER, _DATE_GLOB)):
-            found = wanted.fullmatch(path)
-            if found is None or len(set(found.groups())) > 1 or found[1] > limit:  # its path may hold the day twice
-                continue
-            if size and not globs.is_hidden(path, pattern.replace(PLACEHOLDER, found[1])):
-                finished.append(found[1])
+    wanted = re.compile(_DATE.join(globs.glob_to_regex(part) for part in full.split(PLACEHOLDER)))
+
+    def day_of(path: str) -> str | None:
+        found = wanted.fullmatch(path)
+        if found is None or len(set(found.groups())) > 1 or found[1] > limit:  # its path may hold the day twice
+            return None
+        return found[1]
+
+    for path, size in globs.match(full.replace(PLACEHOLDER, _DATE_GLOB)):
+        if (day := day_of(path)) is not None:
+            if size and not globs.is_hidden(path, full.replace(PLACEHOLDER, day)):
+                finished.append(day)
             else:
-                unfinished.append((found[1], path))
+                unfinished.append((day, path))
+    # A later day that is a directory by mistake, as Spark writes a table, is taken too, and refused by `find_files`.
+    for path in _directories(full):
+        day = day_of(path)
+        if day is not None and day > max(finished, default=""):
+            inside, pattern = globs.match(f"{path}/**"), f"{path}/**"
+            if any(size and not globs.is_hidden(name, pattern) for name, size in inside):
+                finished.append(day)
+            else:
+                unfinished += [(day, name) for name, _ in inside]
     last, sign = max(unfinished, default=("", ""))
     if not finished:
         until = "" if end is None else f" not after {limit}"
         only = f" but empty or hidden files, such as {sign}" if sign else ""
         raise StageError(f"{key}: expected a partition of {full}{until}, found none{only}")
-    day = max(finished)
-    return TableDay(day, sign if last > day else None)
+    latest = max(finished)
+    return TableDay(latest, sign if last > latest else None)
+
+
+def _directories(full: str) -> list[str]:
+    """Those that match a table's path for files, latest last. On gs:// all objects below it would have to be listed."""
+    if "://" in full or full.endswith("*"):  # by such an end days may rightly hold more than files
+        return []
+    return sorted(path for path in glob.iglob(full.replace(PLACEHOLDER, _DATE_GLOB)) if os.path.isdir(path))
 
 
 def tell_table_days(days: Mapping[str, TableDay], sources: Sources, *, end: int | None) -> None:

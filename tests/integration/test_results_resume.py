@@ -25,6 +25,7 @@ BUILDS = {
     "wikispeedia-links-cold-unknown-2-unshared": ("wikispeedia-links", [*UNKNOWN, *UNSHARED, "split.seed=2"]),
     "wikispeedia-links-text": ("wikispeedia-links-text", []),
     "wikispeedia-links-text-cold-unknown-2": ("wikispeedia-links-text", [*UNKNOWN, "split.seed=2"]),
+    "wikispeedia-sessions": ("wikispeedia-sessions", []),
 }
 """Directory -> the spec, and the overrides that the commands in README and docs/comparing.md give."""
 KEPT = [(path.parts[-4], path) for path in sorted(RESULTS.glob("*/studies/fraction-*/shapes.json"))]

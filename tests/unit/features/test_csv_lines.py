@@ -161,6 +161,7 @@ def test_blank_lines_are_counted_and_columns_that_are_not_there_are_missing():
         (("id", "other"), b"id,other", "repeated_header"),
         (("id", "other"), b"id,1", None),
         (("other", "id"), b"1" * 200_000 + b",id", None),
+        (("id", "other"), b"\xef\xbb\xbfid,other", "repeated_header"),
         (("id",), b"id", None),  # perhaps one that is called so
     ],
 )

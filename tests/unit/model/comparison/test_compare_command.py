@@ -198,8 +198,12 @@ def test_tables_are_written_at_most_every_ten_minutes_and_at_the_end(tiny_datase
 
 
 def test_other_people_s_models_take_no_histories(tmp_path):
-    with pytest.raises(UsageError, match=r"^--peers: other people's models take no histories, and the spec has a sec"):
-        main(["--spec", "wikispeedia-sessions", "--output", str(tmp_path), "--peers", str(tmp_path)])
+    python = tmp_path / "peers/implicit/bin/python"
+    python.parent.mkdir(parents=True)
+    python.touch()
+    for options in (["--peers", str(tmp_path / "peers")], ["--variants", "plain,implicit-bpr"]):
+        with pytest.raises(UsageError, match="other people's models, which take no histories, since the spec has"):
+            main(["--spec", "wikispeedia-sessions", "--output", str(tmp_path / "output"), *options])
 
 
 def test_tables_of_nothing_are_an_error(tmp_path):
