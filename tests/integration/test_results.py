@@ -47,6 +47,12 @@ QUOTED = {
         ("CFM's switches: On the third draw", "wikispeedia-links-cold-unknown-2", COLD, SEEDS_TOO),
         ("Richer features: On the third draw", "wikispeedia-links-text-cold-unknown-2", COLD, SEEDS_TOO),
         ("share: In wikispeedia-links", "wikispeedia-links-cold-unknown-2-unshared", COLD, SEEDS_TOO),
+        (
+            "histories: A query is what",
+            "wikispeedia-sessions",
+            "all training pairs, tuned",
+            "Gain over plain, intervals over users and seeds:",
+        ),
         ("Tuned, gains over plain", "debian", "all training pairs, tuned", SEEDS_TOO),
         ("Tuned, gains over plain", "debian", "40% of the training pairs, tuned", SEEDS_TOO),
         ("Tuned, gains over plain", "debian", "10% of the training pairs, tuned", SEEDS_TOO),
