@@ -9,7 +9,8 @@ from features.spec.digest import spec_digest
 from features.spec.spec import Spec
 from stage.manifest import MadeFrom, Manifest
 
-_HELD_TO = ("schema", "baseline")
+_MAKE_NO_OTHER_EXAMPLES = ("aggregate", "schema", "baseline")
+"""Inputs of a dataset: an aggregate of its raw logs, and what it was held to."""
 
 
 def made_under(spec: Spec, verb: str, *, inputs: dict[str, str], job_options: dict[str, str | None]) -> MadeFrom:
@@ -21,12 +22,10 @@ def made_under(spec: Spec, verb: str, *, inputs: dict[str, str], job_options: di
 def dataset_done_from(made_from: MadeFrom, found: Manifest) -> MadeFrom:
     """What a dataset is to be made from, and what a finished one was made from besides that makes no other examples.
 
-    That is an aggregate of the same raw logs, unless one is to be read, and, unless it is to be held to something, the
-    schema and baseline that the other was held to.
+    Of an aggregate, a schema or a baseline that a command names, the dataset must have been made from the same.
     """
-    besides = ["aggregate", *(() if made_from.inputs.keys() & {*_HELD_TO} else _HELD_TO)]
-    also = {name: digest for name, digest in found.inputs.items() if name in besides}
-    return replace(made_from, inputs=also | made_from.inputs)
+    besides = {name: digest for name, digest in found.inputs.items() if name in _MAKE_NO_OTHER_EXAMPLES}
+    return replace(made_from, inputs=besides | made_from.inputs)
 
 
 def model_made_from(spec: Spec, dataset: Manifest, *, warm_start: str | None = None) -> MadeFrom:

@@ -282,7 +282,7 @@ def _parser() -> Parser:
         "--peers",
         metavar="DIR",
         help=".peers, after make peers: adds implicit's ALS and BPR and LibRecommender's TwoTower, unless --variants "
-        "names others",
+        "names others; not with a section session",
     )
     parser.add_argument("--tables-only", action="store_true", help="train nothing; tables of what DIR/studies holds")
     parser.add_argument("--json", action="store_true", help="print each results.json in a line instead of the tables")

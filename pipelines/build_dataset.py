@@ -151,9 +151,9 @@ def _build_of(source: Plan | FinishedAggregate, expected: Expected) -> Build:
 
 
 def _find_done(arguments: argparse.Namespace, build: Build) -> tuple[Manifest, str] | None:
-    """What `--skip-done` leaves, as `dataset_done_from` says of it.
+    """What `--skip-done` leaves of a finished dataset, and what is said of it.
 
-    And a dataset that a published model was trained on, of whatever input; then also why, in words.
+    That is one made from the same, or one that a published model was trained on, of whatever input; then also why.
 
     Raises:
         StageError: If it is to be made again, but a published model was trained on it, or if a file of it is missing.
@@ -194,7 +194,6 @@ def main(argv: Sequence[str]) -> None:
     arguments, rest = parser.parse_known_args(argv)
     options = parse_beam_flags(rest, parser)
     build = plan_build(arguments)
-    made_from = build.source.job.made_from
     if (found := _find_done(arguments, build)) is not None:
         done, why = found
         print(f"build-dataset: done before, in {arguments.output}{why}", file=sys.stderr)
@@ -213,7 +212,9 @@ def main(argv: Sequence[str]) -> None:
         check_memory(build.source.needed_bytes)
     if not local and not arguments.overwrite:
         refuse_unfinished(arguments.output)
-    run_id = build.source.job.target.run_id
+    run_id, made_from = build.source.job.target.run_id, build.source.job.made_from
+    if (finished := find_finished(arguments.output)) is not None:
+        made_from = dataset_done_from(made_from, finished)
     start_output(arguments.output, "dataset", run_id=run_id, overwrite=arguments.overwrite, made_from=made_from)
     with contextlib.ExitStack() as stack:
         if local and "://" in arguments.output:

@@ -80,7 +80,7 @@ def _grid_lines(found: FractionResults, key: str) -> Iterator[tuple[str, list[Po
 
 
 def _head_and_tail(found: FractionResults, axes: Axes) -> bool:
-    """Gains over plain in Recall@10 of head and tail, with their intervals over queries and seeds."""
+    """Gains over plain in Recall@10 of head and tail, with the intervals that are over seeds too."""
     drawn = False
     rows = {name: None for content in found.protocols.values() for name in content.rows if name in VARIANTS}
     shown = [name for name in rows if name != PLAIN]

@@ -248,7 +248,7 @@ def _with_gains(name: str, rows: Mapping[str, _SampledRow], *, bootstrap: Bootst
 
 
 def _gains(row: _SampledRow, plain: _SampledRow, *, bootstrap: Bootstrap) -> Gains:
-    """Gains, with intervals over queries, and over queries and seeds; of overall Recall@10 seed by seed too.
+    """Gains, with intervals over queries or users, and over seeds too; of overall Recall@10 seed by seed as well.
 
     They are of the seeds that both have, where one lacks some, so that a seed is paired with itself. Of a single seed
     nothing says how far it matters, so there is no interval over seeds.

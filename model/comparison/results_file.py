@@ -17,9 +17,9 @@ class Gains(JsonPart):
     """By how much a row is above another, of the seeds that both have; `SLICE/METRIC` -> gain."""
 
     gains: dict[str, Estimate]
-    """With intervals over queries."""
+    """With intervals over queries, in session mode over users."""
     gains_seeds_too: dict[str, Estimate]
-    """With intervals over queries and seeds; empty where either row has a single seed."""
+    """With intervals over seeds too; empty where either row has a single seed."""
     gain_by_seed: list[float]
     """Of overall Recall@10."""
 

@@ -17,9 +17,9 @@ DEEPEST = 50
 """Ranks beyond it are not stored."""
 _SLICES = ("head", "tail", "cold")
 NEW_QUERIES = "new_queries"
-"""Pairs whose query has no training pair: a slice that shapes of earlier versions lack."""
+"""Pairs whose query, in session mode whose user, has no training pair: a slice that shapes of earlier versions lack."""
 MOST_PAIRS = (1 << 16) - DEEPEST
-"""Of a query: a rank that `pack_last_ranks` keeps is below `DEEPEST` more, which `pack_numbers` must hold."""
+"""Of a query or a user: a rank that `pack_last_ranks` keeps is below `DEEPEST` more, which `pack_numbers` must hold."""
 
 
 @dataclass(frozen=True)

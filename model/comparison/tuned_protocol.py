@@ -7,7 +7,7 @@ What settings every variant has matter more than the variant, and a few trials f
 every variant, plain too, tries the best that any variant has found of these (`EXCHANGES`): a gain then isn't whose
 search was lucky. Other people's models have none of these settings, so their searches are longer instead.
 
-Shapes: Q queries of the validation split.
+Shapes: Q queries of the validation split, in session mode its users.
 """
 
 import math
@@ -237,7 +237,7 @@ def simplest(trials: Sequence[Trial], *, shape: SplitShape) -> Trial:
 
 
 def paired_standard_error(first: Trial, second: Trial, *, shape: SplitShape) -> float:
-    """Standard error, over queries, of the difference of two trials' Recall@50, seeds averaged; over users, of users'.
+    """Standard error, over queries or users, of the difference of two trials' Recall@50, seeds averaged.
 
     Recall is a ratio of sums over queries: of hits h_q to pairs n_q. With the difference D of the two ratios, its
     variance is Q / (Q - 1) * sum_q (h_q - h'_q - D n_q)^2 / (sum_q n_q)^2 (the ratio estimator's linearisation).
@@ -251,7 +251,7 @@ def paired_standard_error(first: Trial, second: Trial, *, shape: SplitShape) -> 
 
 
 def _hits(trial: Trial, shape: SplitShape) -> Floats:
-    """Pairs of each query, or user, in the top 50, seeds averaged; none for a training that came to nothing."""
+    """[Q] Pairs of each in the top 50, seeds averaged; none for a training that came to nothing."""
     pairs = len(shape.query_index)
     flags = [
         unpack_flags(training.validation.top_50, count=pairs) if training.validation else np.zeros(pairs, dtype=bool)

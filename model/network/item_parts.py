@@ -1,6 +1,6 @@
 """Items that are looked up as one but pass the item tower's layers in parts, and which features each part shows.
 
-Shapes: P parts, K item features.
+Shapes: P parts, B items of one, K item features, D embedding dimension.
 """
 
 from collections.abc import Sequence

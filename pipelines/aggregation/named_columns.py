@@ -37,7 +37,7 @@ def check_named_columns(inputs: Inputs, spec: Spec) -> None:
     """Fails for a column that a source in CSV or Parquet lacks or has twice, or that Parquet has in another type.
 
     Says on stderr which column of a feature or title only some of its files lack, and which one the first JSON lines of
-    a source lack, if each must have it or one of theirs has nearly its name.
+    a source lack, if it is an id, the event or the time, or one of theirs has nearly its name.
 
     Args:
         inputs: The files of a build.

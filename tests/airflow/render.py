@@ -117,7 +117,7 @@ def main() -> None:
             dag.validate()
             tasks = describe(dag, form)
         except (ValueError, AirflowFailException) as error:
-            described[name] = {"error": str(error)}
+            described[name] = {"error": str(error), "is_tried_again": not isinstance(error, AirflowFailException)}
             continue
         described[name] = {
             "tasks": tasks,

@@ -323,4 +323,7 @@ def test_a_form_s_output_is_held_to_where_commands_run_and_fails_its_run_for_goo
     assert described["pods, and in the form another disk"]["error"] == f"{at} {bucket}, {disk}, got /srv"
     assert described["Dataflow, and in the form a disk"]["error"] == f"{at} {bucket}, got /srv"
     root = "expected a directory of its own, such as retraining or gs://BUCKET/retraining, got '/'"
-    assert described["a root in the form"]["error"] == f"{at} settings.output: Value error, {root}"
+    assert described["a root in the form"] == {
+        "error": f"{at} settings.output: Value error, {root}",
+        "is_tried_again": False,
+    }

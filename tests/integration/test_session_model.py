@@ -3,6 +3,7 @@
 import json
 import math
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -26,7 +27,7 @@ from model.comparison.worker import Workbench
 from model.network.finished_model import FinishedModel
 from model.network.two_tower import TwoTower, load_model
 from model.ranking.session_history import HistoryLookup
-from model.ranking.split_pairs import read_split_pairs
+from model.ranking.split_pairs import SplitPairs, read_split_pairs
 from model.serving import query_rows
 from model.serving.retriever import Retriever
 from model.serving.serving_graph import ServingGraph
@@ -164,9 +165,20 @@ def test_a_comparison_ranks_as_evaluate_does_and_knows_whose_the_pairs_are(
     of_users = Counter(example["query_id"][0] for example in listening_dataset.examples("test"))
     assert np.bincount(shape.user_index()).tolist() == [of_users[user] for user in sorted(of_users)]
     assert max(of_users.values()) > 1
-    # What is stored is the same however the examples lie in files.
-    files = Dataset.example_files
-    monkeypatch.setattr(Dataset, "example_files", lambda self, split: files(self, split)[::-1])
+
+    # What is stored is the same however the examples lie in files, also those of one user and item.
+    def read_backwards(*arguments: Any, **options: Any) -> SplitPairs:
+        pairs = read_split_pairs(*arguments, **options)
+        back = np.arange(len(pairs.query_ids))[::-1]
+        return replace(
+            pairs,
+            query_ids=pairs.query_ids[::-1],
+            queries={key: tf.gather(values, back) for key, values in pairs.queries.items()},
+            query_index=back[pairs.query_index],
+            excluded=pairs.excluded[back],
+        )
+
+    monkeypatch.setattr("model.comparison.worker.read_split_pairs", read_backwards)
     turned = Workbench(dataset, settings)
     found = [turned.answer(request) for request in (*requests[:2], requests[3])]
     for answer, before in zip(found, (*answers[:2], answers[3]), strict=True):

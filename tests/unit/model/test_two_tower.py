@@ -8,7 +8,7 @@ from features.spec.spec import Spec
 from model.network.embedding import look_up
 from model.network.input import features_spec, read_corpus
 from model.network.item_parts import item_parts
-from model.network.tower import UnitNorm
+from model.network.tower import UnitNorm, run_tower_on_shown
 from model.network.two_tower import TwoTower
 
 
@@ -93,7 +93,9 @@ def test_in_bfloat16_embeddings_are_nearly_the_same_and_of_unit_length(two_tower
     assert 1e-4 < errors.max() < 2e-2  # 8 significant bits
 
 
-def test_parts_that_hide_features_are_embedded_and_learned_from_as_whole_items_are(two_tower, tiny_dataset):
+def test_parts_that_hide_features_are_embedded_and_learned_from_as_whole_items_are(
+    two_tower, tiny_dataset, monkeypatch
+):
     items = read_corpus(tiny_dataset).features
     nothing = {key: values[:, :0] for key, values in items.items()}
     parts = [items, {**items, "item/words": nothing["item/words"]}, {**nothing, "item/topic": items["item/topic"]}]
@@ -120,7 +122,13 @@ def test_parts_that_hide_features_are_embedded_and_learned_from_as_whole_items_a
         found = tape.gradient(total, weights, unconnected_gradients=tf.UnconnectedGradients.ZERO)
         return [tf.convert_to_tensor(gradient).numpy() for gradient in tf.nest.flatten(found)]
 
+    asked = []
+    run = "model.network.two_tower.run_tower_on_shown"
+    monkeypatch.setattr(
+        run, lambda *a, shown, **o: asked.append(shown.numpy()) or run_tower_on_shown(*a, shown=shown, **o)
+    )
     np.testing.assert_allclose(in_parts("float32"), whole("float32"), atol=1e-6)
+    np.testing.assert_array_equal(asked, shown.shown)  # each part multiplies what it shows alone
     np.testing.assert_allclose(in_parts("bfloat16"), whole("bfloat16"), atol=2e-2)  # 8 significant bits
     for found, expected in zip(gradients(in_parts), gradients(whole), strict=True):
         np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-5 * np.abs(expected).max())

@@ -6,9 +6,12 @@ import sys
 from pathlib import Path
 
 import pytest
+from small_specs import small_spec
 
+from features.interactions import Window
 from features.spec.digest import spec_digest
 from features.spec.file import load_spec
+from pipelines.aggregation.inputs import find_inputs
 from pipelines.run import main, plan_stages
 from stage.command_line import run_command
 from stage.errors import Interrupted
@@ -40,6 +43,22 @@ def test_a_run_is_evaluated_if_its_test_split_is(tmp_path: Path, changed: dict[s
     (tmp_path / "metrics.json").write_text(json.dumps(metrics | changed))
     *_, evaluate = plan_stages(spec, str(tmp_path), source="debian", raw=None, flags=[], job={})
     assert evaluate.in_the_way() == difference
+
+
+def test_a_dataset_is_done_whatever_it_was_held_to_or_aggregated_by(tmp_path: Path) -> None:
+    (tmp_path / "log.jsonl").write_text("{}")
+    (tmp_path / "items.jsonl").write_text("{}")
+    spec = small_spec(log={"path": "log.jsonl"}, sources={"items": {"path": "items.jsonl"}})
+    raw = {"raw": find_inputs(spec, str(tmp_path), window=Window()).digest}
+    dataset, *_ = plan_stages(spec, str(tmp_path), source="s", raw=str(tmp_path), flags=[], job={})
+    for inputs, difference in (
+        (raw, ""),
+        (raw | {"aggregate": "a", "schema": "b", "baseline": "c"}, ""),
+        ({"raw": "another", "aggregate": "a"}, "was made from another input (raw)"),
+    ):
+        digest = spec_digest(spec, "build-dataset")
+        Manifest(stage="dataset", run_id="r", spec_digest=digest, inputs=inputs).write(str(tmp_path / "dataset"))
+        assert dataset.in_the_way() == difference
 
 
 def test_a_model_is_done_if_it_was_made_from_the_dataset_with_its_window_and_pseudonyms(tmp_path: Path) -> None:

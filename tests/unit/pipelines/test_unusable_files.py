@@ -302,11 +302,14 @@ def test_where_most_bad_lines_are_so_for_their_time_the_keys_that_settle_it_are_
 
 
 def test_a_partition_of_malformed_lines_is_not_called_empty() -> None:
-    counts = in_files(a={"not_json": 9, "good": 1}, b={"not_json": 3}, c={"invalid_utf8": 1, "not_json": 1}, d={})
+    counts = in_files(
+        a={"not_json": 9, "good": 1}, b={"not_json": 3}, c={"invalid_utf8": 1, "not_json": 1}, d={}
+    ) + in_files(e={"repeated_header": 2})
     check_partitions(counts, [Partition("log", "day 1", ("a", "d"))])
     for paths, said, cure in (
         (("b", "c", "d"), "all of its lines are bad: not_json 4, invalid_utf8 1", f"; {ONE_OBJECT}"),
         (("d",), "its files are empty", ""),
+        (("e",), "all of its lines are bad: repeated_header 2", ""),
     ):
         with pytest.raises(StageError) as caught:
             check_partitions(counts, [Partition("log", "day 2", paths)])

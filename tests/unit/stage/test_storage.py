@@ -325,6 +325,8 @@ def test_the_last_name_of_a_path_may_be_a_link_which_is_deleted_itself(tmp_path)
     (tmp_path / "a").mkdir()
     (tmp_path / "link").symlink_to("far/file")
     assert storage.from_root(f"{tmp_path}/a/../link/x/") == f"{tmp_path}/link/x"
+    (tmp_path / "a" / "elsewhere").symlink_to("../far")
+    assert storage.from_root(f"{tmp_path}/far/../a/elsewhere/../link") == f"{tmp_path}/link"
     storage.delete(f"{tmp_path}/a/../link")
     assert sorted(os.listdir(tmp_path)) == ["a", "far"]
     assert os.listdir(tmp_path / "far") == ["file"]
