@@ -25,7 +25,7 @@ LINES = [
     *(_line(who=f"u{n % 9}", what=f"a{n % 20}", when=10 + n % 90) for n in range(180)),
     *(_line(who="u1", what=f"a{n}", when=when) for n in range(20) for when in (6, 96)),
 ]
-CSV = b'who,what,how,when\nu1,a1,get\nu1,"a1,get,5\nu1,a\r1,get,5\nu1,a\x001,get,5\n'
+CSV = b'who,what,how,when\nu1,a1,get\nu1,"a1,get,5\nu1,a\r1,get,5\nu1,a\x001,get,5\nwho,what,how,when\n'
 SPEC: Json = {
     "name": "reasons",
     "sources": {
