@@ -12,6 +12,7 @@ from exports import Sample, export_sample
 from in_process import Built, run
 from made_up_logs import Listening, Pages, Shop, make_listening, make_pages, make_shop
 
+from model import train
 from pipelines import build_dataset
 
 Json = dict[str, Any]
@@ -107,6 +108,14 @@ def listening() -> Listening:
 @pytest.fixture(scope="session")
 def listening_dataset(listening: Listening, build_once: Callable[..., Built]) -> Built:
     return build_once(listening, "--shards", "2")
+
+
+@pytest.fixture(scope="session")
+def listening_model(listening_dataset: Built, once: Any) -> Path:
+    def fill(directory: Path) -> None:
+        train.main(["--dataset", str(listening_dataset.directory), "--output", str(directory / "model")])
+
+    return Path(once("listening model", fill) / "model")
 
 
 @pytest.fixture(scope="session")

@@ -3,7 +3,6 @@
 import json
 import math
 from collections import Counter
-from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -19,15 +18,12 @@ from ragged_lists import ragged
 from features.dataset import Dataset
 from features.spec.evaluate import Evaluate
 from features.spec.spec import Spec
-from model import evaluate, export, gate, recommend, recommend_all, report, train
+from model import evaluate, export, gate, recommend, recommend_all, report
 from model.api import read_examples
-from model.comparison.requests import BaselineRequest, ShapesRequest, TrainRequest
-from model.comparison.split_shape import PackedShape, unpack_shape
-from model.comparison.worker import Workbench
 from model.network.finished_model import FinishedModel
 from model.network.two_tower import TwoTower, load_model
 from model.ranking.session_history import HistoryLookup
-from model.ranking.split_pairs import SplitPairs, read_split_pairs
+from model.ranking.split_pairs import read_split_pairs
 from model.serving import query_rows
 from model.serving.retriever import Retriever
 from model.serving.serving_graph import ServingGraph
@@ -39,10 +35,8 @@ Json = dict[str, Any]
 
 
 @pytest.fixture(scope="module")
-def model(listening_dataset: Any, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    directory = tmp_path_factory.mktemp("listener") / "model"
-    train.main(["--dataset", str(listening_dataset.directory), "--output", str(directory)])
-    return directory
+def model(listening_model: Path) -> Path:
+    return listening_model
 
 
 NUMBERS = ("pair/volume", "pair/seconds")
@@ -144,45 +138,6 @@ def test_every_example_is_ranked_by_itself(
                     scores[row, column] += followed[pair] / math.sqrt(before[pair[0]] * after[column])
     expected = last_ranks(scores.astype(np.float32), wanted)
     assert_metrics(found["baselines"]["co_occurrence"]["overall"], expected)
-
-
-def test_a_comparison_ranks_as_evaluate_does_and_knows_whose_the_pairs_are(
-    listening_dataset: Any, model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    dataset = Dataset.open(str(listening_dataset.directory))
-    settings = dataset.spec.evaluate
-    expected = evaluate.evaluate(FinishedModel.open(str(model)), dataset=dataset, split="test", settings=settings)
-    requests = [BaselineRequest(baseline="popularity"), BaselineRequest(baseline="co-occurrence")]
-    requests += [TrainRequest(train=[], directory=str(tmp_path / "work"), test=True), ShapesRequest()]
-    answers = list(map(Workbench(dataset, settings).answer, requests))
-    *rankings, shapes = answers
-    baselines = expected["baselines"]
-    for answer, metrics in zip(rankings, (baselines["popularity"], baselines["co_occurrence"], expected), strict=True):
-        for name in ("overall", "head", "tail", "cold"):
-            assert answer["test"]["metrics"][name] == pytest.approx(metrics[name], abs=1e-6)
-
-    shape = unpack_shape(PackedShape.model_validate(shapes["test"]), source="test")
-    of_users = Counter(example["query_id"][0] for example in listening_dataset.examples("test"))
-    assert np.bincount(shape.user_index()).tolist() == [of_users[user] for user in sorted(of_users)]
-    assert max(of_users.values()) > 1
-
-    # What is stored is the same however the examples lie in files, also those of one user and item.
-    def read_backwards(*arguments: Any, **options: Any) -> SplitPairs:
-        pairs = read_split_pairs(*arguments, **options)
-        back = np.arange(len(pairs.query_ids))[::-1]
-        return replace(
-            pairs,
-            query_ids=pairs.query_ids[::-1],
-            queries={key: tf.gather(values, back) for key, values in pairs.queries.items()},
-            query_index=back[pairs.query_index],
-            excluded=pairs.excluded[back],
-        )
-
-    monkeypatch.setattr("model.comparison.worker.read_split_pairs", read_backwards)
-    turned = Workbench(dataset, settings)
-    found = [turned.answer(request) for request in (*requests[:2], requests[3])]
-    for answer, before in zip(found, (*answers[:2], answers[3]), strict=True):
-        assert answer | {"cpu_seconds": 0} == before | {"cpu_seconds": 0}
 
 
 def test_the_gate_resamples_users(listening_dataset: Any, model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
