@@ -156,7 +156,12 @@ def co_occurrence_of_pairs(training: PairIds, *, query_ids: list[bytes], items: 
 
 
 def co_occurrence_of_histories(dataset: Dataset, corpus: Corpus, *, histories: tf.RaggedTensor) -> Scorer:
-    """The same of session mode, by the histories of training examples, for queries with such histories, [Q, (codes)].
+    """Item-based collaborative filtering in session mode: by which item followed which in the training examples.
+
+    Args:
+        dataset: Whose training examples.
+        corpus: Its N items.
+        histories: Of the queries that are ranked, codes, int64 ragged [Q, (codes)].
 
     Raises:
         StageError: If a training example can't be read.
