@@ -9,13 +9,14 @@ from model.comparison.studies import Study
 
 RESULTS = Path(__file__).parents[3] / "results"
 PAGES = {"wikispeedia-links", "wikispeedia-links-text", "wikispeedia-clicks", "wikispeedia-daily", "debian"}
+USERS = {"synthetic", "wikispeedia-sessions", "wikispeedia-users"}
 
 
-def test_seven_specs_ship():
-    assert set(shipped_names()) == PAGES | {"synthetic", "wikispeedia-sessions"}
+def test_eight_specs_ship():
+    assert set(shipped_names()) == PAGES | USERS
 
 
-@pytest.mark.parametrize("name", sorted(PAGES | {"synthetic", "wikispeedia-sessions"}))
+@pytest.mark.parametrize("name", sorted(PAGES | USERS))
 def test_every_shipped_spec_is_valid_and_named_as_its_file(name):
     spec = load_spec(name)
     assert spec.name == name
@@ -65,6 +66,13 @@ def test_sessions_have_nothing_but_their_history():
     assert spec.query.features == {}
     assert (spec.sources.interactions.query_id, spec.history_feature[0]) == ("user_id", "page")
     assert (spec.session.max_history, spec.session.gap, spec.split.method) == (3, 600, "time")
+
+
+def test_users_have_nothing_but_their_id():
+    spec = load_spec("wikispeedia-users")
+    assert [(name, f.kind) for name, f in spec.query.features.items()] == [("user", "id")]
+    assert (spec.sources.interactions.query_id, spec.sources.queries) == ("user_id", None)
+    assert (spec.split.method, spec.item) == ("pair_hash", load_spec("wikispeedia-sessions").item)
 
 
 def test_daily_is_clicks_in_partitions_by_date():
