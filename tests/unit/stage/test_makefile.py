@@ -93,6 +93,32 @@ def test_what_failed_to_install_is_made_again(installing: Path, target: str, mad
         assert failed or (installing / made).exists()
 
 
+PYTHON = """#!/bin/sh
+case $1 in
+  --version) echo Python $(cat "$0.version") ;;
+  -m) echo "$*" >> cleared ;;
+esac
+"""
+
+
+def test_an_environment_that_is_whole_and_of_this_python_is_not_emptied(checkout: Path) -> None:
+    for name in ("python-of-here", ".venv/bin/python", ".venv/bin/pip", ".venv/bin/uv"):
+        path = checkout / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(PYTHON)
+        path.chmod(0o755)
+        path.with_name(f"{path.name}.version").write_text("3.12.4")
+    for is_whole, version, cleared in ((True, "3.12.4", 0), (False, "3.12.4", 1), (True, "3.13.0", 2)):
+        (checkout / ".venv/.ready").unlink(missing_ok=True)
+        if is_whole:
+            (checkout / ".venv/.ready").touch()
+            os.utime(checkout / ".venv/.ready", (0, 0))  # older than the lock
+        (checkout / "python-of-here.version").write_text(version)
+        assert _run(checkout, "setup", "PYTHON=./python-of-here").returncode == 0
+        told = (checkout / "cleared").read_text() if (checkout / "cleared").exists() else ""
+        assert told == "-m venv --clear .venv\n" * cleared
+
+
 def test_airflow_s_folder_of_dags_outlives_its_environment(installing: Path) -> None:
     dags = installing / ".airflow-home/dags"
     dags.mkdir(parents=True)
