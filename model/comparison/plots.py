@@ -105,8 +105,8 @@ def _head_and_tail(found: FractionResults, axes: Axes) -> bool:
 
 def _gain_bar(row: Row | None, slice_name: str) -> tuple[float, float, float] | None:
     """A row's gain over plain in Recall@10 of a slice, and how far its interval goes below and above, in percent."""
-    gains = row.gains_seeds_too if row is not None else None
-    gain = gains.get(f"{slice_name}/recall@10") if gains is not None else None
+    over_plain = None if row is None else row.gains_over.get(PLAIN)
+    gain = None if over_plain is None else over_plain.gains_seeds_too.get(f"{slice_name}/recall@10")
     if gain is None or gain.value is None or gain.low is None or gain.high is None:
         return None
     return 100 * gain.value, 100 * (gain.value - gain.low), 100 * (gain.high - gain.value)

@@ -121,8 +121,8 @@ def _study_of(path: str, shapes: shapes_file.Shapes) -> Study:
 
 
 def _others(name: str, against: Sequence[str]) -> Iterator[str]:
-    """What else than plain a row's gain is shown over."""
-    yield from (other for other in against if other not in (name, PLAIN))
+    """What a row's gains are shown over."""
+    yield from (other for other in (PLAIN, *against) if other != name)
     if name in VARIANTS and (counterpart := VARIANTS[name].counterpart) is not None:
         yield counterpart
     of_plain = [PLAIN + corrected for corrected in CORRECTED.values()]
@@ -242,28 +242,27 @@ def _row(
 def _with_gains(name: str, rows: Mapping[str, _SampledRow], *, bootstrap: Bootstrap, against: Sequence[str]) -> Row:
     """One of a protocol's rows, with its gains over others."""
     gains = partial(_gains, rows[name], bootstrap=bootstrap)
-    over_plain = dict(gains(rows[PLAIN])) if PLAIN in rows and name != PLAIN else {}
     gains_over = {other: gains(rows[other]) for other in dict.fromkeys(_others(name, against)) if other in rows}
-    return rows[name].row.model_copy(update={**over_plain, "gains_over": gains_over})
+    return rows[name].row.model_copy(update={"gains_over": gains_over})
 
 
-def _gains(row: _SampledRow, plain: _SampledRow, *, bootstrap: Bootstrap) -> Gains:
+def _gains(row: _SampledRow, other: _SampledRow, *, bootstrap: Bootstrap) -> Gains:
     """Gains, with intervals over queries or users, and over seeds too; of overall Recall@10 seed by seed as well.
 
     They are of the seeds that both have, where one lacks some, so that a seed is paired with itself. Of a single seed
     nothing says how far it matters, so there is no interval over seeds.
     """
-    common = [seed for seed in row.by_seed if seed in plain.by_seed]
-    used = [common or list(of.by_seed) for of in (row, plain)]
-    own, others = (_of_seeds(of, seeds, bootstrap=bootstrap) for of, seeds in zip((row, plain), used, strict=True))
-    seeds = sorted(seed for seed in common if seed is not None and plain.by_seed.get(seed))
+    common = [seed for seed in row.by_seed if seed in other.by_seed]
+    used = [common or list(of.by_seed) for of in (row, other)]
+    own, others = (_of_seeds(of, seeds, bootstrap=bootstrap) for of, seeds in zip((row, other), used, strict=True))
+    seeds = sorted(seed for seed in common if seed is not None and other.by_seed.get(seed))
     both = [key for key in own if key in others]
     has_single_seed = any(len(seeds) == 1 and seeds != [None] for seeds in used)
     wide = {} if has_single_seed else {key: own[key].gain_over(others[key], seeds_too=True) for key in both}
     return Gains(
         gains={key: own[key].gain_over(others[key]) for key in both},
         gains_seeds_too=wide,
-        gain_by_seed=[row.by_seed[seed] / plain.by_seed[seed] - 1 for seed in seeds],
+        gain_by_seed=[row.by_seed[seed] / other.by_seed[seed] - 1 for seed in seeds],
     )
 
 

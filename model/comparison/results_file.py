@@ -2,13 +2,14 @@
 
 import json
 
-from pydantic import ConfigDict, Field
+from pydantic import ConfigDict, Field, SerializerFunctionWrapHandler, model_serializer
 
 from model.comparison.json_part import JsonPart, if_known
-from model.comparison.variants import Protocol, Settings
+from model.comparison.variants import PLAIN, Protocol, Settings
 from model.ranking.bootstrap import Estimate
 from stage import storage
 from stage.errors import StageError
+from stage.manifest import Json
 
 NAME = "results.json"
 
@@ -42,12 +43,14 @@ class Row(JsonPart):
     failures: list[str]
     """Seeds that came to nothing, and why."""
     cpu_seconds: float
-    gains: dict[str, Estimate] | None = if_known()
-    """Over plain, as in `Gains`, where plain has a row and this isn't it; so too the next two."""
-    gains_seeds_too: dict[str, Estimate] | None = if_known()
-    gain_by_seed: list[float] | None = if_known()
     gains_over: dict[str, Gains]
-    """Name of another row than plain -> the gains over it."""
+    """Name of another row -> the gains over it; those over plain are fields of the row itself in the file."""
+
+    @model_serializer(mode="wrap")
+    def _as_in_the_file(self, serialize: SerializerFunctionWrapHandler) -> Json:
+        row: Json = serialize(self)
+        others = row.pop("gains_over")
+        return row | others.pop(PLAIN, {}) | {"gains_over": others}
 
 
 class NoRow(JsonPart):

@@ -5,7 +5,7 @@ from typing import TypeAlias
 
 from model.comparison.decided_keys import describe_held
 from model.comparison.paper_gains import PAPER, PAPER_SLICES, PaperGains
-from model.comparison.results_file import FractionResults, ProtocolResults, Results, Row
+from model.comparison.results_file import FractionResults, Gains, ProtocolResults, Results, Row
 from model.comparison.split_shape import NEW_QUERIES
 from model.comparison.variants import CFM, PLAIN, VARIANTS, Protocol
 from model.ranking.bootstrap import Estimate
@@ -70,9 +70,9 @@ def _beside_the_paper(results: Results, paper: PaperGains) -> list[str]:
         if found.cold_items is not None:
             continue  # the paper has no such split
         gains = {
-            protocol: content.rows[CFM].gains_seeds_too or {}
+            protocol: over_plain[CFM].gains_seeds_too
             for protocol, content in found.protocols.items()
-            if CFM in content.rows
+            if CFM in (over_plain := _gains_over(PLAIN, content.rows))
         }
         for slice_name, items in PAPER_SLICES.items() if any(gains.values()) else ():
             reported = paper.gains.get((float(fraction), slice_name))
@@ -122,9 +122,10 @@ def _table(corner: str, columns: Iterable[str], *, rows: Iterable[tuple[str, Seq
 def _values_and_gains(rows: _Rows, keys: dict[str, str], *, whose: str, by_seed: bool) -> list[str]:
     """Three tables of the same metrics, key -> title."""
     values = ((name, [_value(row.metrics.get(key)) for key in keys]) for name, row in rows.items())
-    gains = {name: row.gains for name, row in rows.items()}
-    wide = {name: row.gains_seeds_too for name, row in rows.items()}
-    seeds = {name: _by_seed(row.gain_by_seed) for name, row in rows.items()} if by_seed else None
+    over_plain = _gains_over(PLAIN, rows)
+    gains = {name: found.gains for name, found in over_plain.items()}
+    wide = {name: found.gains_seeds_too for name, found in over_plain.items()}
+    seeds = {name: _by_seed(found.gain_by_seed) for name, found in over_plain.items()} if by_seed else None
     return [
         _table("", keys.values(), rows=values),
         *_gains(gains, keys, title=f"Gain over {PLAIN}, intervals over {whose}:", by_seed=seeds),
@@ -133,27 +134,31 @@ def _values_and_gains(rows: _Rows, keys: dict[str, str], *, whose: str, by_seed:
 
 
 def _gains_over_others(rows: _Rows, keys: dict[str, str], *, whose: str, corrected_too: bool) -> list[str]:
-    """A table for each variant that others' gains are shown over, and for each with its cold items corrected."""
+    """A table for each other variant that gains are shown over, and for each with its cold items corrected."""
     parts: list[str] = []
-    for other in dict.fromkeys(other for row in rows.values() for other in row.gains_over):
+    for other in dict.fromkeys(other for row in rows.values() for other in row.gains_over if other != PLAIN):
         if corrected_too or other in VARIANTS:
-            gains = {n: row.gains_over[other].gains_seeds_too for n, row in rows.items() if other in row.gains_over}
+            gains = {name: found.gains_seeds_too for name, found in _gains_over(other, rows).items()}
             parts += _gains(gains, keys, title=f"Gain over {other}, intervals over {whose} and seeds:")
     return parts
 
 
+def _gains_over(other: str, rows: _Rows) -> dict[str, Gains]:
+    """Of each row that has gains over another."""
+    return {name: row.gains_over[other] for name, row in rows.items() if other in row.gains_over}
+
+
 def _gains(
-    gains: Mapping[str, _Estimates | None],
+    gains: Mapping[str, _Estimates],
     keys: dict[str, str],
     *,
     title: str,
     by_seed: Mapping[str, str] | None = None,
 ) -> list[str]:
-    """A titled table of the rows that have gains, if any has; "-" where one has no such interval."""
+    """A titled table of gains, if there are any; "-" where a row has no such interval."""
     cells = [
         (name, [*(_gain(found.get(key)) for key in keys), *([by_seed[name]] if by_seed else [])])
         for name, found in gains.items()
-        if found is not None
     ]
     columns = [*keys.values(), *(["Recall@10, seed by seed"] if by_seed else [])]
     return [title, _table("", columns, rows=cells)] if cells else []
@@ -174,7 +179,7 @@ def _gain(estimate: Estimate | None) -> str:
     return f"{estimate.value:+.1%} [{estimate.low:+.1%}, {high}]"
 
 
-def _by_seed(gains: Sequence[float] | None) -> str:
+def _by_seed(gains: Sequence[float]) -> str:
     return f"{min(gains):+.1%} to {max(gains):+.1%}" if gains else "-"
 
 

@@ -79,8 +79,8 @@ def test_cold_items_have_tables_of_their_own(tiny_dataset, tmp_path):
     assert list(rows) == ["popularity", "co-occurrence", "plain", *corrected]
     assert rows["plain"].metrics["cold_among_cold/recall@50"].value == 1.0
     assert rows["plain"].metrics["cold_among_cold/recall@10"].value == 0.5  # of two that tie at 11 one is tenth
-    assert rows["plain + cold correction"].gains["cold/recall@10"].value == 1.0
-    assert rows["plain + cold correction"].gains["cold_among_cold/recall@10"].value == 0.0
+    assert rows["plain + cold correction"].gains_over["plain"].gains["cold/recall@10"].value == 1.0
+    assert rows["plain + cold correction"].gains_over["plain"].gains["cold_among_cold/recall@10"].value == 0.0
     assert [rows[name].settings for name in corrected] == [{"cold shift": 0.25}, {"cold shift": 0.5}]
     text = tables(results)
     assert "## debian, 50% of the training pairs, 10% of the items without any, tuned" in text
@@ -122,9 +122,9 @@ def test_results_and_tables(finished):
     assert list(rows) == ["popularity", "co-occurrence", "plain", "cfm"]
     # Plain finds one of two pairs of every query, CFM both; so does every resample.
     assert rows["plain"].metrics["overall/recall@10"] == Estimate(0.5, low=0.5, high=0.5)
-    assert rows["cfm"].gains["tail/recall@10"] == Estimate(1.0, low=1.0, high=1.0)
+    assert rows["cfm"].gains_over["plain"].gains["tail/recall@10"] == Estimate(1.0, low=1.0, high=1.0)
     assert rows["plain"].metrics["overall/map@10"].value == pytest.approx(0.5)
-    assert rows["cfm"].gain_by_seed[:2] == [1.0, 1.0]
+    assert rows["cfm"].gains_over["plain"].gain_by_seed[:2] == [1.0, 1.0]
     assert rows["cfm"].trials == 2 + 2
     assert "cfm-no-logq" in found.protocols["paper"].rows
 
@@ -199,7 +199,8 @@ def test_without_logq_cfm_s_gain_over_plain_without_it_is_shown(tiny_dataset, tm
     results = read_results(str(tmp_path), spec_name="shop")
     rows = results.fractions["0.5"].protocols["paper"].rows
     over = {name: list(row.gains_over) for name, row in rows.items() if row.gains_over}
-    assert over == {"cfm-no-logq": ["plain-no-logq"]}
+    assert over.pop("cfm-no-logq") == ["plain", "plain-no-logq"]
+    assert over == {name: ["plain"] for name in rows if name not in ("plain", "cfm-no-logq")}
     text = tables(results)
     gains = text.split("Gain over plain-no-logq, intervals over queries and seeds:")[1].split("|  | chosen")[0]
     assert "| cfm-no-logq | +100.0% [+100.0%, +100.0%] |" in gains
@@ -209,7 +210,12 @@ def test_without_logq_cfm_s_gain_over_plain_without_it_is_shown(tiny_dataset, tm
 def test_gains_over_other_variants_are_shown_on_demand(finished):
     results = read_results(str(finished[0]), spec_name="shop", against=("cfm", "plain", "fd"))
     over = {name: list(row.gains_over) for name, row in results.fractions["0.5"].protocols["tuned"].rows.items()}
-    assert over == {"popularity": ["cfm"], "co-occurrence": ["cfm"], "plain": ["cfm"], "cfm": []}
+    assert over == {
+        "popularity": ["plain", "cfm"],
+        "co-occurrence": ["plain", "cfm"],
+        "plain": ["cfm"],
+        "cfm": ["plain"],
+    }
     # CFM finds both pairs of every query, the others one of them.
     assert (
         "| plain | -50.0% [-50.0%, -50.0%] |" in tables(results).split("Gain over cfm, intervals over queries and")[2]
@@ -234,12 +240,14 @@ def test_gains_are_of_the_seeds_that_both_have(tiny_dataset, tmp_path):
     assert (rows["plain"].seeds, rows["cfm"].seeds) == ([0, 1, 2], [0, 1])
     assert rows["plain"].metrics["overall/recall@10"].value == pytest.approx(2 / 3)
     assert rows["cfm"].metrics["overall/recall@10"].value == 1.0
-    for gains in (rows["cfm"].gains, rows["cfm"].gains_seeds_too):
+    over_plain = {name: row.gains_over["plain"] for name, row in rows.items() if name != "plain"}
+    for gains in (over_plain["cfm"].gains, over_plain["cfm"].gains_seeds_too):
         assert gains["overall/recall@10"] == Estimate(1.0, low=1.0, high=1.0)
     # Of 0.5, 0.5 and 1.
     assert rows["plain"].seed_deviation == pytest.approx((1 / 12) ** 0.5)
     over_queries, wide = (
-        gains["overall/recall@10"] for gains in (rows["popularity"].gains, rows["popularity"].gains_seeds_too)
+        gains["overall/recall@10"]
+        for gains in (over_plain["popularity"].gains, over_plain["popularity"].gains_seeds_too)
     )
     assert (over_queries.value, over_queries.low, over_queries.high) == pytest.approx((-0.25,) * 3)
     # Student's t of two degrees of freedom is above 4.303 in 2.5%: then plain has 2/3 + 4.303 / 6 = 1.384.
@@ -252,8 +260,8 @@ def test_of_a_single_seed_there_is_no_interval_over_seeds(tiny_dataset, tmp_path
     one_seed = read_results(str(tmp_path), spec_name="debian", against=("cfm",))
     rows = one_seed.fractions["0.5"].protocols["tuned"].rows
     for name in ("popularity", "cfm"):
-        assert rows[name].gains["overall/recall@10"].low is not None
-        assert rows[name].gains_seeds_too == {}
+        assert rows[name].gains_over["plain"].gains["overall/recall@10"].low is not None
+        assert rows[name].gains_over["plain"].gains_seeds_too == {}
     text = tables(one_seed)
     for title in ("Gain over plain, intervals over queries and seeds:", "Gain over cfm, intervals over queries and"):
         assert "| popularity |" + " - |" * 7 in text.split(title)[1].split("\n\n")[1]
@@ -264,8 +272,8 @@ def test_of_a_single_seed_there_is_no_interval_over_seeds(tiny_dataset, tmp_path
     # Nor where two rows have one seed in common.
     run_comparison(tiny_dataset, tmp_path, SeedPool(), seeds=2, **asked | {"variants": "plain"})
     rows = read_results(str(tmp_path), spec_name="debian").fractions["0.5"].protocols["tuned"].rows
-    assert rows["cfm"].gains_seeds_too == {}
-    assert rows["popularity"].gains_seeds_too["overall/recall@10"].low is not None
+    assert rows["cfm"].gains_over["plain"].gains_seeds_too == {}
+    assert rows["popularity"].gains_over["plain"].gains_seeds_too["overall/recall@10"].low is not None
 
 
 def test_a_seed_of_which_plain_finds_nothing_has_no_gain_over_it():
@@ -311,6 +319,7 @@ def test_results_json_has_no_nan_and_its_keys_stay(finished, tmp_path):
     assert found["fractions"]["0.5"].keys() == {"dataset", "test_pairs", "protocols"}
     rows, trials = found["fractions"]["0.5"]["protocols"]["tuned"].values()
     assert trials["cfm"][0].keys() == {"settings", "seeds", "recall@50", "tail_recall@50", "failures"}
-    gains = {"gains", "gains_seeds_too", "gain_by_seed"}
-    assert rows["cfm"].keys() - rows["plain"].keys() == gains
+    gains = ["gains", "gains_seeds_too", "gain_by_seed"]
+    assert [*rows["cfm"]][-4:] == [*gains, "gains_over"]
+    assert (rows["cfm"].keys() - rows["plain"].keys(), rows["cfm"]["gains_over"]) == ({*gains}, {})
     assert rows["cfm"]["gains"]["tail/recall@10"] == {"value": 1.0, "low": 1.0, "high": 1.0}

@@ -4,7 +4,7 @@ import pytest
 from matplotlib.figure import Figure
 
 from model.comparison.plots import write_plots
-from model.comparison.results_file import FractionResults, ProtocolResults, Results, Row, TriedSettings
+from model.comparison.results_file import FractionResults, Gains, ProtocolResults, Results, Row, TriedSettings
 from model.comparison.variants import VARIANTS
 from model.ranking.bootstrap import Estimate
 
@@ -15,12 +15,13 @@ def _tried(recall_50, tail_recall_50, **settings):
 
 
 def _row(head=None, tail=None):
-    gains = None
+    gains_over = {}
     if head is not None:
         value = {"head/recall@10": head, "tail/recall@10": tail, "overall/recall@10": (9, 9, 9)}
         gains = {key: Estimate(mean, low=low, high=high) for key, (mean, low, high) in value.items()}
+        gains_over = {"plain": Gains(gains={}, gains_seeds_too=gains, gain_by_seed=[])}
     row = {"seeds": [0, 1], "seed_deviation": 0.0, "metrics": {}, "settings": {}, "trials": 1, "best_steps": [1, 1]}
-    return Row(**row, failures=[], cpu_seconds=1.0, gains=None, gains_seeds_too=gains, gains_over={})
+    return Row(**row, failures=[], cpu_seconds=1.0, gains_over=gains_over)
 
 
 PAPER = ProtocolResults(

@@ -14,21 +14,24 @@ def _estimates(value):
     return {key: Estimate(value, low=value - 0.05, high=value + 0.05) for key in KEYS}
 
 
-def _row(value, *, gain=None, **changed):
-    row = {"settings": {"ssl.alpha": 0.3}, "seeds": [0, 1], "trials": 8, "cpu_seconds": 60.0, "gains_over": {}}
+def _over_plain(gain):
+    wide = {key: replace(found, low=found.low - 0.1) for key, found in _estimates(gain).items()}
+    return {"plain": Gains(gains=_estimates(gain), gain_by_seed=[gain, gain], gains_seeds_too=wide)}
+
+
+def _row(value, *, gains_over=None, **changed):
+    row = {"settings": {"ssl.alpha": 0.3}, "seeds": [0, 1], "trials": 8, "cpu_seconds": 60.0}
     row |= {"seed_deviation": 0.01, "metrics": _estimates(value), "best_steps": [40, 1200], "failures": []}
-    if gain is not None:
-        wide = {key: replace(found, low=found.low - 0.1) for key, found in _estimates(gain).items()}
-        row |= {"gains": _estimates(gain), "gain_by_seed": [gain, gain], "gains_seeds_too": wide}
-    return Row(**row | changed)
+    return Row(**row | changed, gains_over=gains_over or {})
 
 
 ROWS = {
-    "popularity": _row(0.1, gain=-0.5, seeds=[None], trials=0, settings={}, gain_by_seed=[]),
+    "popularity": _row(0.1, gains_over=_over_plain(-0.5), seeds=[None], trials=0, settings={}),
     "plain": _row(0.2),
-    "cfm": _row(0.22, gain=0.1),
+    "cfm": _row(0.22, gains_over=_over_plain(0.1)),
 }
-ROWS["cfm"].gains_seeds_too["tail/recall@10"] = Estimate(0.3, low=0.2, high=0.4)
+ROWS["popularity"].gains_over["plain"].gain_by_seed.clear()
+ROWS["cfm"].gains_over["plain"].gains_seeds_too["tail/recall@10"] = Estimate(0.3, low=0.2, high=0.4)
 
 
 def _results(spec, *, cold_items=None, **rows):
@@ -109,8 +112,13 @@ def test_what_is_not_known_is_a_dash():
         best_steps=[0],
         settings={"train.logq": 1.0, "ssl.temperature": None, "ssl.alpha": 0.3},
         metrics={KEYS[0]: bare, KEYS[1]: none},
-        gains={KEYS[0]: bare, KEYS[1]: none, "overall/map@10": Estimate(0.1, 0.05, None)},
-        gain_by_seed=[0.1, 0.12, 0.08],
+        gains_over={
+            "plain": Gains(
+                gains={KEYS[0]: bare, KEYS[1]: none, "overall/map@10": Estimate(0.1, 0.05, None)},
+                gains_seeds_too={},
+                gain_by_seed=[0.1, 0.12, 0.08],
+            )
+        },
     )
     text = tables(_results("shop", tuned={"plain": _row(0.2), "so": row}))
     values, gains = (_lines_of(text, title) for title in ("of one core.", "intervals over queries:"))
@@ -130,7 +138,8 @@ def test_gains_over_a_variant_are_of_cold_items_too():
     gains = Gains(
         gains={}, gains_seeds_too=_estimates(0.3) | {"cold/recall@50": Estimate(0.4, 0.1, None)}, gain_by_seed=[]
     )
-    rows = ROWS | {"rfm": _row(0.3, gain=0.5, gains_over={"cfm": gains, "plain + cold correction": gains})}
+    over = _over_plain(0.5) | {"cfm": gains, "plain + cold correction": gains}
+    rows = ROWS | {"rfm": _row(0.3, gains_over=over)}
     title = "Gain over cfm, intervals over queries and seeds:"
     assert tables(_results("shop", tuned=rows)).count(title) == 1
     before, cold = tables(_results("shop", cold_items=0.1, tuned=rows)).split("Cold items, ranked among all items")
