@@ -8,29 +8,16 @@ from functools import lru_cache, partial
 import numpy as np
 
 from model.comparison import shapes_file
+from model.comparison.reported_metrics import AMONG_COLD, REPORTED
 from model.comparison.results_file import FractionResults, Gains, NoRow, ProtocolResults, Results, Row, TriedSettings
 from model.comparison.split_shape import SplitShape, cold_part, unpack_ranked, unpack_shape
 from model.comparison.studies import Ranking, Study, Training, by_settings
 from model.comparison.tuned_protocol import SEARCH_SEEDS
 from model.comparison.variants import BASELINES, CORRECTED, PLAIN, PROTOCOLS, VARIANTS, Settings
 from model.ranking.bootstrap import Bootstrap, Sampled, SeedTerms, seed_terms
-from model.ranking.metrics import COLD_AMONG_COLD
 from stage import storage
 from stage.errors import StageError
 
-REPORTED = (
-    ("overall", "recall@10"),
-    ("overall", "recall@50"),
-    ("overall", "map@10"),
-    ("head", "recall@10"),
-    ("tail", "recall@10"),
-    ("tail", "recall@50"),
-    ("cold", "recall@10"),
-    ("cold", "recall@50"),
-)
-"""(slice, metric) of every row."""
-AMONG_COLD = ((COLD_AMONG_COLD, "recall@10"), (COLD_AMONG_COLD, "recall@50"))
-"""And where the spec has `split.cold_items`."""
 TABLE_RESAMPLES = 10_000
 """Of 2,000 an end of an interval over five seeds had a standard deviation of 0.7 points from draw to draw, since seeds
 weigh in as Student's t, and whether it lay beyond 0 was chance."""
@@ -216,11 +203,11 @@ def _row(
 ) -> _RankedRow:
     queries = int(shape.query_index[-1]) + 1
     ranked = [unpack_ranked(r.last_ranks, shape, source=source) for _, r in rankings]
-    terms = seed_terms(ranked, slices=shape.slices, metrics=REPORTED, queries=queries)
+    terms = seed_terms(ranked, slices=shape.slices, keys=REPORTED, queries=queries)
     if all(r.cold_last_ranks is not None for _, r in rankings):
         part = cold_part(shape)
         ranked = [unpack_ranked(r.cold_last_ranks, part, source=source) for _, r in rankings]
-        terms |= seed_terms(ranked, slices=part.slices, metrics=AMONG_COLD, queries=queries)
+        terms |= seed_terms(ranked, slices=part.slices, keys=AMONG_COLD, queries=queries)
     if shape.users is not None:
         terms = {key: term.by_user(shape.users) for key, term in terms.items()}
     by_seed = {seed: r.metrics["overall"]["recall@10"] or 0.0 for seed, r in rankings}

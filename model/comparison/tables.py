@@ -5,6 +5,7 @@ from typing import TypeAlias
 
 from model.comparison.decided_keys import describe_held
 from model.comparison.paper_gains import PAPER, PAPER_SLICES, PaperGains
+from model.comparison.reported_metrics import OF_COLD_ITEMS, REPORTED
 from model.comparison.results_file import FractionResults, Gains, ProtocolResults, Results, Row
 from model.comparison.split_shape import NEW_QUERIES
 from model.comparison.variants import CFM, PLAIN, VARIANTS, Protocol
@@ -13,24 +14,6 @@ from model.ranking.bootstrap import Estimate
 _Rows: TypeAlias = dict[str, Row]
 _Estimates: TypeAlias = dict[str, Estimate]
 
-_VALUES = {
-    "overall/recall@10": "Recall@10",
-    "overall/recall@50": "Recall@50",
-    "overall/map@10": "MAP@10",
-    "head/recall@10": "head Recall@10",
-    "tail/recall@10": "tail Recall@10",
-    "tail/recall@50": "tail Recall@50",
-    "cold/recall@10": "cold Recall@10",
-    "cold/recall@50": "cold Recall@50",
-}
-_COLD_VALUES = {
-    "overall/recall@10": "Recall@10",
-    "overall/recall@50": "Recall@50",
-    "cold/recall@10": "cold Recall@10",
-    "cold/recall@50": "cold Recall@50",
-    "cold_among_cold/recall@10": "among the cold Recall@10",
-    "cold_among_cold/recall@50": "among the cold Recall@50",
-}
 _TITLES: dict[Protocol, str] = {"paper": "the paper's protocol", "tuned": "tuned"}
 
 
@@ -45,12 +28,12 @@ def tables(results: Results) -> str:
             parts.append(f"## {results.spec}, {share}, {_TITLES[protocol]}")
             parts.append(_described(found, content))
             rows, whose = content.rows, _resampled(found)
-            parts += _values_and_gains(rows, _VALUES, whose=whose, by_seed=True)
-            parts += _gains_over_others(rows, _VALUES, whose=whose, corrected_too=False)
+            parts += _values_and_gains(rows, REPORTED, whose=whose, by_seed=True)
+            parts += _gains_over_others(rows, REPORTED, whose=whose, corrected_too=False)
             if found.cold_items is not None:
                 parts.append("Cold items, ranked among all items and among the cold ones alone:")
-                parts += _values_and_gains(rows, _COLD_VALUES, whose=whose, by_seed=False)
-                parts += _gains_over_others(rows, _COLD_VALUES, whose=whose, corrected_too=True)
+                parts += _values_and_gains(rows, OF_COLD_ITEMS, whose=whose, by_seed=False)
+                parts += _gains_over_others(rows, OF_COLD_ITEMS, whose=whose, corrected_too=True)
             columns = ("chosen", "trials", "seeds", "best step", "deviation of the seeds' Recall@10")
             parts.append(_table("", columns, rows=_choices(rows)))
     if not parts:

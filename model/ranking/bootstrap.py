@@ -12,7 +12,7 @@ towards wide intervals.
 Shapes: S seeds, B resamples, Q queries, C columns of values that are summed over queries.
 """
 
-from collections.abc import Hashable, Iterator, Mapping, Sequence
+from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from typing import TypeVar
@@ -193,29 +193,30 @@ def _seed_weights(seeds: int, *, resamples: int) -> Floats:
 
 
 def seed_terms(
-    rankings: Sequence[RankedSplit], *, slices: Mapping[str, Flags], metrics: Sequence[tuple[str, str]], queries: int
+    rankings: Sequence[RankedSplit], *, slices: Mapping[str, Flags], keys: Iterable[str], queries: int
 ) -> dict[str, SeedTerms]:
     """Terms of a model's metrics.
 
     Args:
         rankings: [S] The same split, ranked by each seed's model.
         slices: Name -> flags of the slice's items.
-        metrics: (slice, metric) each.
+        keys: `SLICE/METRIC` each.
         queries: Q.
 
     Returns:
-        `SLICE/METRIC` -> terms for every query; 0 and 0 for one without a pair in the slice.
+        Key -> terms for every query; 0 and 0 for one without a pair in the slice.
     """
-    names = dict.fromkeys(name for name, _ in metrics)
+    parts = {key: key.split("/") for key in keys}
+    names = {name for name, _ in parts.values()}
     by_seed = [{name: query_terms(ranking.of_items(slices[name])) for name in names} for ranking in rankings]
     found = {}
-    for name, metric in metrics:
+    for key, (name, metric) in parts.items():
         numerators, denominators = np.zeros((len(rankings), queries)), np.zeros(queries)
         for seed, of_seed in enumerate(by_seed):
             where, terms = of_seed[name][0], of_seed[name][1][metric]
             numerators[seed, where] = terms.numerators
             denominators[where] = terms.denominators
-        found[f"{name}/{metric}"] = SeedTerms(numerators, denominators)
+        found[key] = SeedTerms(numerators, denominators)
     return found
 
 

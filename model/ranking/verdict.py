@@ -72,11 +72,11 @@ def decide(
         recalls = {name: recall(ranked, k=CUT_OFF) for name, ranked in of_slices.items()}
         found = {name: _against_floor(recalls[name], floor, users=counts[name]) for name, floor in floors.items()}
         return Verdict(_first_of(found, "below_floor", "too_little_data") or "first_model", found)
-    metrics = [(name, DECIDES) for name in margins]
+    keys = [f"{name}/{DECIDES}" for name in margins]
     terms = {
         f"{model}/{key}": term.by_user(users)
         for model, ranking in (("new", candidate), ("old", champion))
-        for key, term in seed_terms([ranking], slices=slices, metrics=metrics, queries=len(users)).items()
+        for key, term in seed_terms([ranking], slices=slices, keys=keys, queries=len(users)).items()
     }
     # All at once, since many users' resamples are drawn for each sample.
     sampled = Bootstrap(int(users.max()) + 1).sample(terms)

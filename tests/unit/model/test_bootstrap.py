@@ -218,7 +218,7 @@ def test_terms_of_seeds_stand_query_by_query() -> None:
     found = seed_terms(
         [ranked(1, 11, 3), ranked(12, 2, 60)],
         slices={"overall": np.ones(3, dtype=bool), "tail": tail},
-        metrics=[("overall", "recall@10"), ("tail", "recall@10"), ("overall", "map@10")],
+        keys=["overall/recall@10", "tail/recall@10", "overall/map@10"],
         queries=3,
     )
     # Top 10: pairs 0 and 2 with the first seed, 1 with the second. Query 1 has no pair.
