@@ -17,7 +17,7 @@ import pyarrow as pa
 import tensorflow as tf
 from numpy.typing import NDArray
 
-from features.dataset import HISTORY, Dataset
+from features.dataset import Dataset
 from features.lookup import index_among
 from features.ranges import begins_run
 from features.spec.evaluate import Evaluate
@@ -40,7 +40,7 @@ from model.ranking.metrics import COLD_AMONG_COLD, Flags, Indices, Metrics, Rank
 from model.ranking.ranking import Scorer, embedding_scorer, rank_pairs
 from model.ranking.slices import read_item_slices
 from model.ranking.split_pairs import SplitPairs, read_pair_ids, read_split_pairs
-from model.ranking.split_scorers import co_occurrence_of_histories, co_occurrence_of_pairs, embed_both
+from model.ranking.split_scorers import co_occurrence_of_split, embed_both
 from model.train import train
 from model.training.training_history import best_entry, read_history
 from stage import storage
@@ -194,10 +194,7 @@ class Workbench:
     def _baseline(self, name: Baseline, split: SplitName) -> Scorer:
         if name == "popularity":
             return popularity(self._corpus.train_count)
-        pairs = self._split(split)
-        if self._dataset.spec.session is None:
-            return co_occurrence_of_pairs(self._training, query_ids=pairs.query_ids, items=len(self._corpus))
-        return co_occurrence_of_histories(self._dataset, self._corpus, histories=pairs.queries[HISTORY])
+        return co_occurrence_of_split(self._dataset, self._corpus, pairs=self._split(split), training=self._training)
 
     def _rank(self, split: SplitName, score: Scorer) -> Json:
         pairs = self._split(split)

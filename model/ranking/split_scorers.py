@@ -134,16 +134,32 @@ def baseline_scorers(split: SplitToRank) -> dict[str, Scorer]:
     Raises:
         StageError: If a training example can't be read.
     """
-    dataset, corpus = split.dataset, split.corpus
     if not split.settings.baselines:
         return {}
-    found = {POPULARITY: popularity(corpus.train_count)}
-    if dataset.spec.session is None:
-        training = read_pair_ids(dataset, "train", item_ids=corpus.ids)
-        score = co_occurrence_of_pairs(training, query_ids=split.pairs.query_ids, items=len(corpus))
-        return found | {CO_OCCURRENCE: score}
-    score = co_occurrence_of_histories(dataset, corpus, histories=split.pairs.queries[HISTORY])
-    return found | {CO_OCCURRENCE: score}
+    return {
+        POPULARITY: popularity(split.corpus.train_count),
+        CO_OCCURRENCE: co_occurrence_of_split(split.dataset, split.corpus, pairs=split.pairs),
+    }
+
+
+def co_occurrence_of_split(
+    dataset: Dataset, corpus: Corpus, *, pairs: SplitPairs, training: PairIds | None = None
+) -> Scorer:
+    """Item-based collaborative filtering for the queries of a split, in session mode over histories.
+
+    Args:
+        dataset: Whose training examples count.
+        corpus: Its items.
+        pairs: The split.
+        training: The training pairs, if the caller has read them already.
+
+    Raises:
+        StageError: If a training example can't be read.
+    """
+    if dataset.spec.session is not None:
+        return _co_occurrence_of_histories(dataset, corpus, histories=pairs.queries[HISTORY])
+    training = training or read_pair_ids(dataset, "train", item_ids=corpus.ids)
+    return co_occurrence_of_pairs(training, query_ids=pairs.query_ids, items=len(corpus))
 
 
 def co_occurrence_of_pairs(training: PairIds, *, query_ids: list[bytes], items: int) -> Scorer:
@@ -155,17 +171,8 @@ def co_occurrence_of_pairs(training: PairIds, *, query_ids: list[bytes], items: 
     return co_occurrence([(known, known)], history=incidence(training, query_ids=query_ids, items=items))
 
 
-def co_occurrence_of_histories(dataset: Dataset, corpus: Corpus, *, histories: tf.RaggedTensor) -> Scorer:
-    """Item-based collaborative filtering in session mode: by which item followed which in the training examples.
-
-    Args:
-        dataset: Whose training examples.
-        corpus: Its N items.
-        histories: Of the queries that are ranked, codes, int64 ragged [Q, (codes)].
-
-    Raises:
-        StageError: If a training example can't be read.
-    """
+def _co_occurrence_of_histories(dataset: Dataset, corpus: Corpus, *, histories: tf.RaggedTensor) -> Scorer:
+    """By which item followed which in the training examples, for histories of codes, int64 ragged [Q, (codes)]."""
     examples = (
         (
             history_items(before, corpus, spec=dataset.spec),
