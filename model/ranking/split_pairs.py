@@ -4,7 +4,7 @@ Shapes: P pairs of the split, Q queries with a pair in it, N items of the corpus
 examples of a batch.
 """
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial
 from typing import TypeAlias
@@ -16,19 +16,17 @@ import tensorflow as tf
 from numpy.typing import NDArray
 
 from features.dataset import HISTORY, Dataset
-from features.hashing import hash_pairs, hash_texts
 from features.known_ids import KnownIds
 from features.lookup import index_among
 from features.spec.evaluate import Evaluate
 from features.split import SplitName
 from model.network.input import Features, example_parser, readable
+from model.ranking.drawn_queries import Batch, of_drawn_queries
 from model.ranking.left_out import leaves_out_known, leaves_out_self
 from model.ranking.metrics import Flags, Indices
 from stage.errors import StageError
 
 Ids: TypeAlias = list[bytes] | NDArray[np.object_]
-_Batch: TypeAlias = tuple[NDArray[np.object_], NDArray[np.object_], NDArray[np.object_]]
-"""Serialized examples, their query ids and item ids."""
 
 BATCH = 8192
 HISTORIES = 1 << 18
@@ -39,7 +37,6 @@ EARLIER: dict[SplitName, tuple[SplitName, ...]] = {
     "test": ("train", "validation"),
 }
 """What is known of a query when a split is ranked."""
-_DRAW_SEED = 0xD2A3
 
 
 @dataclass(frozen=True)
@@ -137,7 +134,7 @@ def read_split_pairs(
     ranked = partial(_ranked, dataset, split, without_self=without_self, among=wanted)
     examples: dict[tuple[bytes, int], bytes] = {}
     query_parts, item_parts = [], []
-    for serialized, query_ids, batch_item_ids in _drawn(ranked, settings.max_queries, is_session=is_session):
+    for serialized, query_ids, batch_item_ids in of_drawn_queries(ranked, settings.max_queries, is_session=is_session):
         for query_id, example in zip(query_ids, serialized, strict=True):
             # A query's first example stands for it; in session mode each is a query of its own.
             examples.setdefault((query_id, len(examples) if is_session else 0), example)
@@ -171,7 +168,7 @@ def _why_empty(among: KnownIds | None) -> str:
     return "name by --candidates the items that were on offer when it was logged"
 
 
-def _ranked(dataset: Dataset, split: SplitName, *, without_self: bool, among: KnownIds | None) -> Iterator[_Batch]:
+def _ranked(dataset: Dataset, split: SplitName, *, without_self: bool, among: KnownIds | None) -> Iterator[Batch]:
     """The pairs that are ranked, a batch at a time."""
     for serialized, query_ids, item_ids in _batches(dataset, split):
         kept = _are_among(among, item_ids)
@@ -183,46 +180,6 @@ def _ranked(dataset: Dataset, split: SplitName, *, without_self: bool, among: Kn
 def _are_among(among: KnownIds | None, ids: Ids) -> Flags:
     """Which ids are some of those, [B]; None: all are."""
     return np.ones(len(ids), bool) if among is None else among.index(_array(ids)) >= 0
-
-
-def _drawn(ranked: Callable[[], Iterator[_Batch]], most: int | None, *, is_session: bool) -> Iterator[_Batch]:
-    """The pairs of a sample of the queries."""
-    draws = partial(_draws, is_session=is_session)
-    highest = highest_draw(map(draws, ranked()), most, distinct=not is_session)
-    for batch in ranked():
-        kept = slice(None) if highest is None else draws(batch) <= highest
-        serialized, query_ids, item_ids = batch
-        yield serialized[kept], query_ids[kept], item_ids[kept]
-
-
-def _draws(batch: _Batch, *, is_session: bool) -> NDArray[np.uint64]:
-    """By a hash of queries' ids, or in session mode of theirs and their items', [B].
-
-    It depends neither on where examples lie nor on codes, which other training pairs would change.
-    """
-    _, query_ids, item_ids = batch
-    if is_session:
-        return hash_pairs(_array(query_ids), _array(item_ids), seed=_DRAW_SEED)
-    return hash_texts(_array(query_ids), _DRAW_SEED)
-
-
-def highest_draw(draws: Iterable[NDArray[np.uint64]], most: int | None, *, distinct: bool) -> np.uint64 | None:
-    """The highest of so many of the lowest draws; None: no more have come.
-
-    Args:
-        draws: Batches of them; twice as many as wanted are in memory at most, and a batch.
-        most: How many are wanted; None: all.
-        distinct: Whether equal ones count once, not each.
-    """
-    if most is None:
-        return None
-    in_order, kept = np.unique if distinct else np.sort, np.empty(0, np.uint64)
-    for batch in draws:
-        kept = np.concatenate([kept, batch])
-        if len(kept) > 2 * most:
-            kept = in_order(kept)[: most + 1]
-    kept = in_order(kept)
-    return np.uint64(kept[most - 1]) if len(kept) > most else None
 
 
 def read_histories(dataset: Dataset, *, item_ids: Ids) -> Iterator[tuple[tf.RaggedTensor, Indices]]:

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from peak_memory import with_peak
 
-from model.ranking.split_pairs import _draws, highest_draw
+from model.ranking.drawn_queries import draws_of, highest_draw
 
 BATCHES = [np.array([n * n % 101 + n % 7 for n in range(start, start + 50)], np.uint64) for start in range(0, 1000, 50)]
 ALL = sorted(int(draw) for batch in BATCHES for draw in batch)
@@ -40,7 +40,7 @@ def test_what_is_not_drawn_is_not_kept() -> None:
 
 def test_draws_of_session_mode_are_by_user_and_item_whatever_codes_examples_hold():
     ids = [np.array(texts, object) for texts in ([b"u", b"u", b"v"], [b"a", b"b", b"a"])]
-    draws = _draws((np.array([b"1", b"2", b"3"], object), *ids), is_session=True)
-    again = _draws((np.array([b"4", b"4", b"4"], object), *ids), is_session=True)
+    draws = draws_of((np.array([b"1", b"2", b"3"], object), *ids), is_session=True)
+    again = draws_of((np.array([b"4", b"4", b"4"], object), *ids), is_session=True)
     np.testing.assert_array_equal(draws, again)
     assert len(set(draws.tolist())) == 3
