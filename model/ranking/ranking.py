@@ -46,15 +46,13 @@ def rank_pairs(
     """
     kept = slice(None) if among is None else among[pairs.item_index]
     query_index, item_index = pairs.query_index[kept], pairs.item_index[kept]
-    queries, place = np.unique(query_index, return_inverse=True)
-    by_query = np.argsort(place, kind="stable")
-    bounds = np.searchsorted(place[by_query], np.arange(len(queries) + 1))
+    by_query = np.argsort(query_index, kind="stable")
+    bounds = np.searchsorted(query_index[by_query], np.arange(len(pairs.query_ids) + 1))
     last_rank = np.empty(len(by_query))
-    scored = candidate_scores(pairs, score, queries=queries)
-    for number, (_, scores) in enumerate(scored):
+    for query, scores in candidate_scores(pairs, score, queries=np.unique(query_index)):
         if among is not None:
             scores[~among] = -np.inf
-        for pair in by_query[bounds[number] : bounds[number + 1]]:
+        for pair in by_query[bounds[query] : bounds[query + 1]]:
             own = scores[item_index[pair]]
             last_rank[pair] = np.count_nonzero(scores >= own) if own > -np.inf else np.inf
         if advance is not None:
