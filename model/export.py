@@ -23,6 +23,7 @@ from model.ranking.context import check_context
 from model.ranking.entity_features import check_columns
 from model.ranking.reencoding import check_same_mode
 from model.ranking.scores import Embeddings
+from model.serving.export_memory import check_export_fits
 from model.serving.item_table import ItemTable
 from model.serving.projector import write_projector
 from model.serving.queries_to_export import write_queries
@@ -30,7 +31,6 @@ from model.serving.query_sample import sample_queries
 from model.serving.retriever import INDEX, ITEMS
 from model.serving.served_items import ServedItems, embed_items
 from model.serving.serving_graph import ServingGraph
-from model.training.memory import check_export_fits
 from stage import extras, storage
 from stage.errors import StageError
 from stage.globs import matching_files

@@ -28,6 +28,11 @@ def available(root: str = "/") -> int | None:
     return min(known, default=None)
 
 
+def megabytes(size: int) -> str:
+    """Bytes in words."""
+    return f"{size / 1e6:,.1f} MB"
+
+
 def _of_machine(root: Path) -> int | None:
     kilobytes = _fields(root / "proc/meminfo").get("MemAvailable:")
     if kilobytes is not None:

@@ -1,4 +1,4 @@
-"""What a training, or an export, will take of memory, said before it is taken.
+"""What a training will take of memory, said before it is taken.
 
 Embedding tables with their optimizer slots, the corpus, and the training examples that are kept or read ahead dominate:
 layers are some megabytes, a batch too.
@@ -15,6 +15,7 @@ from model.network.input import Corpus
 from model.training.batch_streams import kept_bytes, training_file_sizes
 from model.training.row_optimizer import slot_numbers
 from stage.errors import StageError
+from stage.memory import megabytes
 
 _BYTES = 4  # of a float32, or an int32
 # Measured by tests/benchmarks/split_memory.py: splits of 6.3 MB (wikispeedia-links), 24 (debian), 282 (synthetic).
@@ -105,17 +106,17 @@ def describe(sizes: Sequence[TableSize], corpus: CorpusSize, *, examples: Exampl
     shown = [*sizes, everything] if len(sizes) > 1 else sizes
     width = max((len(size.vocabulary) for size in shown), default=0)
     of_tables = [
-        f"{size.vocabulary:<{width}}  {size.rows:>13,} rows  {_megabytes(size.table):>12}"
-        f"  + {_megabytes(size.slots):>12} for {optimizer}"
-        + (f"  + {_megabytes(size.hashes):>12} for hashes" if size.hashes else "")
+        f"{size.vocabulary:<{width}}  {size.rows:>13,} rows  {megabytes(size.table):>12}"
+        f"  + {megabytes(size.slots):>12} for {optimizer}"
+        + (f"  + {megabytes(size.hashes):>12} for hashes" if size.hashes else "")
         for size in shown
     ]
     of_corpus = (
-        f"{'corpus':<{width}}  {corpus.items:>13,} items {_megabytes(corpus.features):>12}"
-        f"  + {_megabytes(corpus.validation):>12} in a validation"
+        f"{'corpus':<{width}}  {corpus.items:>13,} items {megabytes(corpus.features):>12}"
+        f"  + {megabytes(corpus.validation):>12} in a validation"
     )
     how, taken = ("while decoded", examples.decoding) if examples.decoding else ("while read", examples.streaming)
-    return "\n".join([*of_tables, of_corpus, f"{'examples':<{width}}  {how:>18}  {_megabytes(taken):>12}"])
+    return "\n".join([*of_tables, of_corpus, f"{'examples':<{width}}  {how:>18}  {megabytes(taken):>12}"])
 
 
 def check_fits(
@@ -165,35 +166,9 @@ def check_fits(
         if available is not None and wanted > available:
             remedies = sorted(filter(smaller.get, smaller), key=lambda remedy: -smaller[remedy])
             raise StageError(
-                f"embedding tables, their optimizer slots, the corpus and training examples need {_megabytes(wanted)} "
-                f"of memory on {memory}, {_megabytes(available)} are available; {'; '.join(remedies)}"
+                f"embedding tables, their optimizer slots, the corpus and training examples need {megabytes(wanted)} "
+                f"of memory on {memory}, {megabytes(available)} are available; {'; '.join(remedies)}"
             )
-
-
-def check_export_fits(items: int, spec: Spec, *, host: int | None) -> None:
-    """Refuses an export that would run out of memory.
-
-    Every item's embedding is there twice: as it was made, and in the graph or in an HNSW index. In an IVF-PQ index a
-    number of it takes a byte, and two more numbers share one. Ids, titles and features come on top.
-
-    Args:
-        items: Of the corpus.
-        spec: The sections model and export.
-        host: Bytes available to programs; None: unknown.
-
-    Raises:
-        StageError: If they don't fit, with what makes them smaller.
-    """
-    numbers = items * spec.model.hidden[-1]
-    is_whole = items <= max(spec.export.max_exact_items, spec.export.max_hnsw_items)
-    need = 2 * _BYTES * numbers if is_whole else _BYTES * numbers + numbers * 3 // 2
-    if host is not None and need > host:
-        smaller = f"; export.max_hnsw_items (and max_exact_items) below {items:,} compress them" if is_whole else ""
-        raise StageError(
-            f"embeddings of {items:,} items, and what searches them, need {_megabytes(need)} of memory on this "
-            f"machine, {_megabytes(host)} are available; a model with a lower last number of model.hidden needs "
-            f"less{smaller}"
-        )
 
 
 def available_on_device() -> int | None:
@@ -203,7 +178,3 @@ def available_on_device() -> int | None:
     from tensorflow.python.client import device_lib  # noqa: PLC0415  (nothing public says it)
 
     return min((d.memory_limit for d in device_lib.list_local_devices() if d.device_type == "GPU"), default=None)
-
-
-def _megabytes(size: int) -> str:
-    return f"{size / 1e6:,.1f} MB"

@@ -5,7 +5,6 @@ import dataclasses
 import pytest
 from training_specs import Rig, training_spec
 
-from features.spec.file import build_spec
 from model.network.input import read_corpus
 from model.train import main
 from model.training import batch_streams
@@ -13,7 +12,6 @@ from model.training.memory import (
     CorpusSize,
     ExamplesSize,
     TableSize,
-    check_export_fits,
     check_fits,
     corpus_size,
     describe,
@@ -156,22 +154,3 @@ def test_a_training_that_will_not_fit_is_not_started(tiny_dataset, tmp_path, cap
     size = sum(file.size for file in tiny_dataset.manifest.files if file.name.startswith("train/"))
     assert told.splitlines()[-1].split() == ["examples", "while", "decoded", f"{12 * size / 1e6:.1f}", "MB"]
     assert not (tmp_path / "model").exists()
-
-
-@pytest.mark.parametrize(
-    ("most_exact", "most_hnsw", "need", "smaller"),
-    [
-        (1000, 5000, 2000 * 8 * 4 * 2, "; export.max_hnsw_items .* below 2,000"),
-        (5000, 1000, 2000 * 8 * 4 * 2, "; export.max_hnsw_items .* below 2,000"),
-        (1000, 1000, 2000 * (8 * 4 + 8 + 4), ""),
-    ],
-)
-def test_an_export_that_will_not_fit_is_refused(tiny_dataset, most_exact, most_hnsw, need, smaller):
-    sizes = [f"export.max_exact_items={most_exact}", f"export.max_hnsw_items={most_hnsw}"]
-    spec = build_spec(tiny_dataset.manifest.spec, sizes, source="test")
-    check_export_fits(2000, spec, host=need)
-    check_export_fits(2000, spec, host=None)
-    with pytest.raises(
-        StageError, match=f"embeddings of 2,000 items, .* last number of model.hidden needs less{smaller}"
-    ):
-        check_export_fits(2000, spec, host=need - 1)
