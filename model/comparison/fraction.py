@@ -16,7 +16,7 @@ from model.comparison.decided_keys import DECIDED, held_for_all
 from model.comparison.peer_environments import python_of
 from model.comparison.requests import BaselineRequest, PeerRequest, Request, ShapesRequest, TrainRequest
 from model.comparison.split_shape import SplitShape, unpack_shape
-from model.comparison.studies import Study, Training
+from model.comparison.studies import Study, Trainer, Training
 from model.comparison.tuned_protocol import Trial, stored_trials
 from model.comparison.variants import BASELINES, VARIANTS, Baseline, Protocol, Settings, Variant
 from model.comparison.worker_pool import WorkerPool
@@ -188,7 +188,7 @@ class FractionComparison:
         self._train_all(study, variant, settings=chosen, seeds=self._seeds, test=True)
         study.choose(chosen)
 
-    def _trainer(self, study: Study, variant: Variant) -> paper_protocol.Trainer:
+    def _trainer(self, study: Study, variant: Variant) -> Trainer:
         def train(settings: Settings, seeds: Sequence[int]) -> list[Training]:
             return self._train_all(study, variant, settings=settings, seeds=seeds, test=False)
 

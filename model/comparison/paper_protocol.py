@@ -1,12 +1,7 @@
 """The paper's way to choose: its temperatures and its grids, one key after the other."""
 
-from collections.abc import Callable, Sequence
-
-from model.comparison.studies import Training
+from model.comparison.studies import Trainer
 from model.comparison.variants import ALPHA, DROPOUT_RATE, SSL_TEMPERATURE, Settings, Variant
-
-Trainer = Callable[[Settings, Sequence[int]], list[Training]]
-"""Settings and seeds -> their trainings, in order."""
 
 TEMPERATURES = {"debian": 0.06}
 """Spec -> the paper's temperature for its kind of data: 0.06 for the app store, to which packages come nearest."""

@@ -5,8 +5,8 @@ A training is named by its settings and seed, so that a comparison which was sto
 
 import json
 import threading
-from collections.abc import Iterable
-from typing import Literal
+from collections.abc import Callable, Iterable, Sequence
+from typing import Literal, TypeAlias
 
 from pydantic import ValidationError
 
@@ -63,6 +63,10 @@ class Training(JsonPart):
         """Recall@50 on validation, which decides everything that is chosen; 0 without a result."""
         value = None if self.validation is None else self.validation.metrics["overall"][DECIDES]
         return value or 0.0
+
+
+Trainer: TypeAlias = Callable[[Settings, Sequence[int]], list[Training]]
+"""Settings and seeds -> their trainings, in order."""
 
 
 class _File(JsonPart):

@@ -19,9 +19,8 @@ from typing import NamedTuple, TypeAlias
 import numpy as np
 
 from model.comparison.packed import unpack_flags
-from model.comparison.paper_protocol import Trainer
 from model.comparison.split_shape import SplitShape
-from model.comparison.studies import Training, by_settings
+from model.comparison.studies import Trainer, Training, by_settings
 from model.comparison.variants import (
     ALPHA,
     DROPOUT_RATE,
