@@ -18,15 +18,15 @@ from model.network.finished_model import FinishedModel
 from model.network.tensorflow_error import written_to
 from model.network.two_tower import load_towers
 from model.options.export import make_parser
-from model.ranking.candidates import Candidates, read_candidates, write_dataset_items
+from model.ranking.candidates import Candidates, read_candidates
 from model.ranking.context import check_context
 from model.ranking.entity_features import check_columns
 from model.ranking.reencoding import check_same_mode
 from model.ranking.scores import Embeddings
+from model.serving.entities_to_export import write_dataset_items, write_queries
 from model.serving.export_memory import check_export_fits
 from model.serving.item_table import ItemTable
 from model.serving.projector import write_projector
-from model.serving.queries_to_export import write_queries
 from model.serving.query_sample import sample_queries
 from model.serving.retriever import INDEX, ITEMS
 from model.serving.served_items import ServedItems, embed_items

@@ -7,10 +7,9 @@ from typing import Final
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from features.dataset import Dataset, entity_files
+from features.dataset import Dataset
 from features.pseudonyms import told_of
 from model.ranking.id_column import read_ids
-from stage import storage
 from stage.errors import StageError
 from stage.globs import matching_files
 from stage.manifest import digest
@@ -76,14 +75,3 @@ def _ids_of(path: str) -> pa.ChunkedArray:
     if row >= 0:
         raise StageError(f"{path}: row {row + 1}: {ITEM_ID}: expected a text or an integer, got {ids[row].as_py()!r}")
     return ids
-
-
-def write_dataset_items(dataset: Dataset, output: str) -> None:
-    """Copies the dataset's table of items, in files named as its own: histories and searches name other items too.
-
-    Raises:
-        StageError: If a file can't be read or written.
-    """
-    for file in entity_files(dataset.manifest, "items"):
-        target = file.name.replace("entities", DATASET_ITEMS, 1)
-        storage.copy(storage.join(dataset.directory, file.name), storage.join(output, target))

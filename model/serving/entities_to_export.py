@@ -1,4 +1,4 @@
-"""The queries that an export carries: the dataset's, and where queries are items those that have no pair as well."""
+"""The raw entities that an export carries, shard by shard: queries; of an export of candidates all items too."""
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -7,12 +7,13 @@ from features.dataset import Dataset, entity_files
 from features.entities import COUNT_COLUMNS, entity_schema, without_counts
 from features.raw_features import feature_columns
 from features.spec.spec import Spec
+from model.ranking.candidates import DATASET_ITEMS
 from stage import storage
 from stage.parquet import read_parquet, write_parquet
 
 
 def write_queries(dataset: Dataset, output: str) -> None:
-    """Writes ids, titles, counts and raw features of the queries, in files named as the dataset's are.
+    """Writes ids, titles, counts and raw features of the queries.
 
     Where queries are items every item is among them, new ones too, unless queries have a feature that items don't.
 
@@ -34,6 +35,17 @@ def write_queries(dataset: Dataset, output: str) -> None:
             others = found.filter(pc.invert(pc.is_in(found["id"], asked["id"])))
             found = pa.concat_tables([asked, others.select(asked.column_names)])
         write_parquet(storage.join(output, name), found)
+
+
+def write_dataset_items(dataset: Dataset, output: str) -> None:
+    """Copies the dataset's table of items, for an export of some alone: histories and searches name the others too.
+
+    Raises:
+        StageError: If a file can't be read or written.
+    """
+    for file in entity_files(dataset.manifest, "items"):
+        target = file.name.replace("entities", DATASET_ITEMS, 1)
+        storage.copy(storage.join(dataset.directory, file.name), storage.join(output, target))
 
 
 def _as_items_have_them(spec: Spec) -> list[str] | None:

@@ -7,7 +7,7 @@ import pyarrow.parquet as pq
 import pytest
 from small_specs import small_spec
 
-from model.serving.queries_to_export import write_queries
+from model.serving.entities_to_export import write_queries
 
 NAME = {"kind": "text", "column": "name"}
 PAGES: dict[str, Any] = {
