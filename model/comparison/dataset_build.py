@@ -5,10 +5,10 @@ import subprocess
 from features.dataset import Dataset
 from features.spec.file import set_options
 from features.spec.spec import Spec
+from stage import storage
 from stage.child_process import run_verb
 from stage.errors import Interrupted, StageError
 from stage.manifest import Manifest
-from stage.storage import join
 
 
 def build_dataset(spec: Spec, *, source: str, raw: str | None, directory: str) -> Dataset:
@@ -30,10 +30,10 @@ def build_dataset(spec: Spec, *, source: str, raw: str | None, directory: str) -
     try:
         run_verb("run", [*arguments, *set_options(spec, "build-dataset")], stdout=subprocess.DEVNULL, process_group=0)
     except StageError as error:
-        if Manifest.find(join(directory, "dataset")) is None or isinstance(error, Interrupted):
+        if Manifest.find(storage.join(directory, "dataset")) is None or isinstance(error, Interrupted):
             raise
         raise StageError(
             f"{directory}: holds a dataset of before, and this one can't be built, see above; where spec or log are "
             "others now, give another --output"
         ) from None
-    return Dataset.open(join(directory, "dataset"))
+    return Dataset.open(storage.join(directory, "dataset"))

@@ -3,8 +3,8 @@
 import os
 from typing import NamedTuple
 
+from stage import storage
 from stage.errors import UsageError
-from stage.storage import join
 
 
 class PeerModel(NamedTuple):
@@ -25,7 +25,7 @@ PEER_MODELS = {
 
 def python_of(directory: str, model: str) -> str:
     """The interpreter that has a model."""
-    return join(directory, PEER_MODELS[model].environment, "bin", "python")
+    return storage.join(directory, PEER_MODELS[model].environment, "bin", "python")
 
 
 def models_in(directory: str) -> set[str]:

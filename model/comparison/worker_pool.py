@@ -10,10 +10,10 @@ from collections import Counter
 
 from features.spec.evaluate import Evaluate
 from model.comparison.requests import Request
+from stage import storage
 from stage.child_process import end
 from stage.errors import Interrupted, StageError
 from stage.manifest import Json
-from stage.storage import join
 
 ANSWERS = 50
 """After so many a worker makes room for another: TensorFlow keeps 20 to 35 MB of each training (measured)."""
@@ -127,4 +127,4 @@ class WorkerPool:
         return next((line.removeprefix(_ERROR) for line in reversed(lines) if line.startswith(_ERROR)), None)
 
     def _log(self, number: int) -> str:
-        return join(self._logs, f"worker-{number}.log")
+        return storage.join(self._logs, f"worker-{number}.log")
