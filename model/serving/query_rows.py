@@ -12,7 +12,7 @@ from features.spec.features import IdFeature
 from model.ranking.id_column import read_ids
 from model.serving.asked_histories import have_histories
 from model.serving.raw_entities import Entity, as_text, to_tensors
-from model.serving.raw_inputs import raw_keys
+from model.serving.raw_inputs import feature_name, raw_keys
 from model.serving.retriever import Retriever
 from stage.errors import StageError, UsageError, did_you_mean
 from stage.parquet import read_parquet, read_schema
@@ -86,7 +86,7 @@ def check_file(retriever: Retriever, path: str) -> None:
 
 def _check_columns(names: list[str], retriever: Retriever, *, path: str) -> None:
     keys = raw_keys(retriever.spec, "query").items()
-    known = [QUERY_ID, *(key.rpartition("/")[2] for key, feature in keys if not isinstance(feature, IdFeature))]
+    known = [QUERY_ID, *(feature_name(key) for key, feature in keys if not isinstance(feature, IdFeature))]
     if QUERY_ID not in names:
         raise StageError(f"{path}: expected a column {QUERY_ID}, got {', '.join(names) or 'none'}")
     for name in names:

@@ -6,7 +6,6 @@ As in a raw table, an integer may stand for a text, and a truth value too, but f
 Scalars may be NumPy's.
 """
 
-import json
 from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from typing import Any, TypeAlias
@@ -18,12 +17,11 @@ from features.parsing.list_texts import as_texts
 from features.parsing.truth_values import truth_as_text
 from features.spec.features import Feature, IdFeature, NumericFeature, SideName
 from features.spec.spec import Spec
-from model.serving.raw_inputs import RAW_HISTORY, input_name, is_list, raw_keys
+from model.serving.raw_inputs import feature_name, input_name, is_list, raw_keys
 from stage.errors import UsageError, did_you_mean
 
 Entity: TypeAlias = Mapping[str, Any]
 
-_FEATURES_SHOWN = 3
 _LARGEST = float(np.finfo(np.float32).max)
 
 
@@ -36,7 +34,8 @@ def to_tensors(entities: Sequence[Entity], side_name: SideName, *, spec: Spec) -
     keys = raw_keys(spec, side_name)
     taken = [_taken(entity, side_name, keys=keys) for entity in entities]
     return {
-        input_name(key): _column([entity.get(_name(key)) for entity in taken], feature) for key, feature in keys.items()
+        input_name(key): _column([entity.get(feature_name(key)) for entity in taken], feature)
+        for key, feature in keys.items()
     }
 
 
@@ -83,50 +82,14 @@ def is_text(value: object) -> bool:
         return False
 
 
-def instead_of_unknown(spec: Spec, near: str) -> str:
-    """Advice for who asks with the id of an unknown query.
-
-    Args:
-        spec: The export's.
-        near: What is said of a known id that may have been meant; empty if there is none.
-    """
-    shown = _members(spec)
-    if not shown:
-        unknown = (
-            "; the model knows nothing of a new id: in the spec, give queries features, or use the section session"
-        )
-        return near or unknown
-    if len(shown) > _FEATURES_SHOWN:
-        shown[_FEATURES_SHOWN:] = ["..."]
-    return f"{near}{' Or' if near else ';'} ask with its features instead, as in '{{{', '.join(shown)}}}'"
-
-
-def all_features(spec: Spec, query_id: str) -> str:
-    """A query as who asks with its features writes it: all of them, with dots for the values besides its id."""
-    own = json.dumps(query_id, ensure_ascii=False)
-    ids = [f'"{n}": {own}' for n, feature in spec.query.features.items() if isinstance(feature, IdFeature)]
-    return f"'{{{', '.join([*ids, *_members(spec)])}}}'"
-
-
-def _members(spec: Spec) -> list[str]:
-    """What a query may be asked with besides its id, as members of a JSON object with dots for the values."""
-    features = {_name(k): f for k, f in raw_keys(spec, "query").items() if not isinstance(f, IdFeature)}
-    names = sorted(features, key=lambda name: name != RAW_HISTORY)  # else in their order
-    return [f'"{name}": {"[...]" if is_list(features[name]) else "..."}' for name in names]
-
-
 def _as_python(value: Any) -> Any:
     """A scalar or an array of NumPy's as Python's, an array as a list; anything else as it is."""
     return value.tolist() if isinstance(value, np.generic | np.ndarray) else value
 
 
-def _name(key: str) -> str:
-    return key.rpartition("/")[2]
-
-
 def _taken(entity: Entity, side_name: SideName, *, keys: Mapping[str, Feature | None]) -> Entity:
     """The entity as the graph takes it: texts for what may stand for them."""
-    known = {_name(key): feature for key, feature in keys.items()}
+    known = {feature_name(key): feature for key, feature in keys.items()}
     taken: dict[str, Any] = {}
     for name, value in entity.items():
         if name not in known:

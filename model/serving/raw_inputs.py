@@ -32,6 +32,11 @@ def input_name(key: str) -> str:
     return key.replace("/", "_")
 
 
+def feature_name(key: str) -> str:
+    """The name of a key in an entity, and in a file of queries."""
+    return key.rpartition("/")[2]
+
+
 def raw_keys(spec: Spec, side_name: SideName) -> dict[str, Feature | None]:
     """What one side is asked with: query/NAME or item/NAME -> its feature.
 

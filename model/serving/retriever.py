@@ -24,15 +24,14 @@ from model.serving.exported_entities import ExportedEntities
 from model.serving.near_ids import near_id
 from model.serving.raw_entities import (
     Entity,
-    all_features,
     as_list_of_texts,
     as_text,
-    instead_of_unknown,
     own_id,
     padded,
     to_tensors,
 )
 from model.serving.sorted_ids import find_row
+from model.serving.unknown_query import all_features, instead_of_unknown
 from stage import storage
 from stage.errors import StageError, UsageError
 from stage.manifest import Manifest

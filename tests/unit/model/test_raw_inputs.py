@@ -9,8 +9,9 @@ import tensorflow as tf
 from small_specs import small_spec
 
 from features.spec.features import CategoricalFeature, IdFeature, MultivaluedFeature, NumericFeature, TextFeature
-from model.serving.raw_entities import all_features, instead_of_unknown, own_id, padded, to_tensors
+from model.serving.raw_entities import own_id, padded, to_tensors
 from model.serving.raw_inputs import EXCLUDE, RAW_HISTORY, from_examples, from_tensors, tensor_specs
+from model.serving.unknown_query import all_features, instead_of_unknown
 from stage.errors import UsageError
 
 KEYS: dict[str, Any] = {
