@@ -33,8 +33,8 @@ class FeaturePair:
 
 
 @dataclass(frozen=True)
-class MutualInformation:
-    """All pairs of a corpus."""
+class FeatureInformation:
+    """What the features of a corpus tell of each other."""
 
     rows: int
     """Weight counted: items, or training examples."""
@@ -42,7 +42,7 @@ class MutualInformation:
     pairs: list[FeaturePair]
 
 
-def from_histograms(histograms: pa.Table, features: list[str]) -> MutualInformation:
+def from_histograms(histograms: pa.Table, features: list[str]) -> FeatureInformation:
     """Mutual information from the counts of a whole corpus.
 
     MI(a, b) = H(a) + H(b) - H(a, b), each entropy from how many keys were counted how often.
@@ -66,7 +66,7 @@ def from_histograms(histograms: pa.Table, features: list[str]) -> MutualInformat
         )
         smaller = min(entropy[CountTable(name, None, False)] for name in (first, second))
         pairs.append(FeaturePair(first, second, plain, plain / smaller if smaller > 0 else 0.0, chance))
-    return MutualInformation(rows, {name: entropy[CountTable(name, None, False)] for name in features}, pairs)
+    return FeatureInformation(rows, {name: entropy[CountTable(name, None, False)] for name in features}, pairs)
 
 
 def _entropies(histograms: pa.Table, tables: list[CountTable]) -> tuple[dict[CountTable, float], int]:
@@ -83,7 +83,7 @@ def _entropies(histograms: pa.Table, tables: list[CountTable]) -> tuple[dict[Cou
     return entropies, rows
 
 
-def mask_groups(information: MutualInformation, features: list[str]) -> dict[str, list[str]]:
+def mask_groups(information: FeatureInformation, features: list[str]) -> dict[str, list[str]]:
     """The features that are masked together with each seed.
 
     Args:
@@ -105,7 +105,7 @@ def mask_groups(information: MutualInformation, features: list[str]) -> dict[str
     }
 
 
-def to_json(information: MutualInformation, *, weighting: str, seed: int, numeric_buckets: int) -> bytes:
+def to_json(information: FeatureInformation, *, weighting: str, seed: int, numeric_buckets: int) -> bytes:
     """The bytes of mutual_information.json: sorted keys, no times."""
     features = list(information.entropies)
     content: dict[str, Any] = {
@@ -124,7 +124,7 @@ def to_json(information: MutualInformation, *, weighting: str, seed: int, numeri
     return (json.dumps(content, indent=1, sort_keys=True) + "\n").encode()
 
 
-def from_json(content: bytes) -> MutualInformation:
+def from_json(content: bytes) -> FeatureInformation:
     """Reads what `to_json` wrote.
 
     Raises:
@@ -137,10 +137,10 @@ def from_json(content: bytes) -> MutualInformation:
         FeaturePair(names[i], names[j], *(tree[kind][i][j] for kind in ("mutual_information", "normalized", "chance")))
         for i, j in combinations(range(len(names)), 2)
     ]
-    return MutualInformation(tree["rows"], {name: tree["entropies"][name] for name in names}, pairs)
+    return FeatureInformation(tree["rows"], {name: tree["entropies"][name] for name in names}, pairs)
 
 
-def _matrix(information: MutualInformation, of: Callable[[FeaturePair], float]) -> list[list[float | None]]:
+def _matrix(information: FeatureInformation, of: Callable[[FeaturePair], float]) -> list[list[float | None]]:
     """A symmetric matrix in the order of the features, null on the diagonal."""
     values = {(pair.first, pair.second): round(of(pair), DECIMALS) for pair in information.pairs}
     names = list(information.entropies)

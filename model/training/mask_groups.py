@@ -1,7 +1,7 @@
 """Which item features the views of one dataset mask together."""
 
 from features.dataset import Dataset
-from features.mutual_information import INFORMATION, MutualInformation, from_json, mask_groups
+from features.mutual_information import INFORMATION, FeatureInformation, from_json, mask_groups
 from features.spec.training import Ssl
 from model.training.item_switches import maskable_names
 from stage import storage
@@ -47,7 +47,7 @@ def read_mask_groups(dataset: Dataset, ssl: Ssl) -> dict[str, list[str]]:
     return groups
 
 
-def read_mutual_information(dataset: Dataset) -> MutualInformation:
+def read_mutual_information(dataset: Dataset) -> FeatureInformation:
     """Reads the dataset's mutual_information.json.
 
     Raises:

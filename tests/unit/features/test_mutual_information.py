@@ -6,12 +6,12 @@ from itertools import combinations
 
 import pytest
 
-from features.mutual_information import FeaturePair, MutualInformation, from_json, mask_groups, to_json
+from features.mutual_information import FeatureInformation, FeaturePair, from_json, mask_groups, to_json
 
 
 def pairs_of(values):
     names = sorted({name for pair in values for name in pair})
-    return MutualInformation(
+    return FeatureInformation(
         1, dict.fromkeys(names, 1.0), [FeaturePair(a, b, mi, mi, 0.0) for (a, b), mi in values.items()]
     )
 
@@ -46,7 +46,7 @@ def test_differences_in_the_last_bits_are_ties():
 
 
 def test_the_file_says_what_was_measured_and_how_with_its_keys_in_order():
-    found = MutualInformation(7, {"b": 1.5, "a": 0.25}, [FeaturePair("b", "a", 0.125, 0.5, 0.0625 + 1e-14)])
+    found = FeatureInformation(7, {"b": 1.5, "a": 0.25}, [FeaturePair("b", "a", 0.125, 0.5, 0.0625 + 1e-14)])
     content = to_json(found, weighting="uniform", seed=3, numeric_buckets=10)
     assert json.loads(content) == {
         "features": ["b", "a"],
@@ -71,7 +71,7 @@ def test_json_is_read_back_and_written_again_the_same():
         ("color", "tags", 0.3, 0.45, 0),
     ]
     entropies = {"page": math.log(50), "color": math.log(3), "tags": 2 / 3}
-    found = MutualInformation(50, entropies, [FeaturePair(*pair) for pair in pairs])
+    found = FeatureInformation(50, entropies, [FeaturePair(*pair) for pair in pairs])
     content = to_json(found, weighting="uniform", seed=0, numeric_buckets=10)
     again = from_json(content)
     assert to_json(again, weighting="uniform", seed=0, numeric_buckets=10) == content

@@ -14,7 +14,7 @@ import pytest
 import tensorflow as tf
 
 from features.dataset import Dataset
-from features.mutual_information import FeaturePair, MutualInformation, to_json
+from features.mutual_information import FeatureInformation, FeaturePair, to_json
 from features.spec.spec import Spec
 from model.train import main
 from model.training.checkpoint import Checkpoints
@@ -170,7 +170,7 @@ def write_dataset(
         ("topic", "size"): 0.5,
         ("words", "size"): 0.7,
     }
-    information = MutualInformation(
+    information = FeatureInformation(
         rows=ITEMS,
         entropies={"page": 4.0, "topic": 1.7, "words": 2.0, "size": 3.0},
         pairs=[FeaturePair(a, b, mi, mi / 4, mi / 10) for (a, b), mi in nats.items()],
