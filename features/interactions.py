@@ -8,6 +8,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from features.data_window import DataWindow
 from features.flags import flags_of
 from features.ids import are_bad, are_missing
 from features.parsing.parsed_lines import BadLine
@@ -30,14 +31,6 @@ LINES = pa.schema(
 """One row per kept line. `timestamp` is UTC, may be null; `place` is where the line stands (`features.places`).
 
 In session mode with a column more for each feature of the line's context (`features.raw_features.with_features`)."""
-
-
-@dataclass(frozen=True)
-class Window:
-    """The half-open time in which lines are taken, UTC microseconds; None: no bound."""
-
-    start: int | None = None
-    end: int | None = None
 
 
 @dataclass
@@ -78,7 +71,7 @@ def validate_lines(
     places: npt.NDArray[np.int64],
     *,
     source: InteractionSource,
-    window: Window,
+    window: DataWindow,
     needs_time: bool,
     context: Side,
 ) -> Outcome:
@@ -159,7 +152,7 @@ MAX_KEPT_CONTENT = 4096
 """Bytes of a rejected line that rejects/ shows."""
 
 
-def _outside(time: pa.Array, window: Window) -> npt.NDArray[np.bool_]:
+def _outside(time: pa.Array, window: DataWindow) -> npt.NDArray[np.bool_]:
     outside = np.zeros(len(time), bool)
     micros = time.cast(pa.int64())
     if window.start is not None:

@@ -5,13 +5,14 @@ import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from features.data_window import window_of
 from features.made_under import dataset_done_from, made_under, model_made_from
 from features.pseudonyms import load_pseudonyms
 from features.spec.evaluate import Evaluate
 from features.spec.file import load_spec, set_options
 from features.spec.sections_read import SECTIONS_READ
 from features.spec.spec import Spec
-from pipelines.aggregation.inputs import find_inputs, window_of
+from pipelines.aggregation.inputs import find_inputs
 from pipelines.aggregation.options import add_job_options, job_options_of
 from pipelines.aggregation.raw_directory import check_raw
 from stage import extras, storage

@@ -10,7 +10,7 @@ from dataclasses import replace
 import numpy as np
 import xxhash
 
-from features.interactions import Window
+from features.data_window import DataWindow
 from features.parsing.typed_rows import Row, parse_rows
 from features.places import OFFSET_BITS
 from features.spec.sources import Source
@@ -22,7 +22,7 @@ from stage.errors import UsageError
 from stage.instant import from_microseconds
 
 
-def find_bigquery(source: Source, *, key: str, number: int, window: Window) -> InputFile:
+def find_bigquery(source: Source, *, key: str, number: int, window: DataWindow) -> InputFile:
     """A source in BigQuery, as the one file that it is to the job.
 
     Args:

@@ -1,20 +1,17 @@
 """What a build reads: every file, found before the graph is built, and what follows from their sizes."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from features.interactions import Window
+from features.data_window import DataWindow
 from features.spec.features import MultivaluedFeature, SideName
 from features.spec.sources import Source
 from features.spec.spec import Spec
-from features.split import TimeBounds
 from pipelines.aggregation.bigquery import find_bigquery
 from pipelines.aggregation.input_files import InputFile, NamedFile, find_files
 from pipelines.aggregation.partitions import PLACEHOLDER, Partition, TableDay, log_patterns, table_day
 from pipelines.aggregation.raw_directory import below_raw, refuse_unfinished_raw
 from stage import storage
 from stage.errors import StageError, UsageError
-from stage.instant import from_microseconds, parse_instant
 from stage.manifest import digest
 
 BYTES_PER_SHARD = 64 << 20
@@ -87,45 +84,7 @@ class Inputs:
         return 1_900_000_000 + 2 * _decompressed(self.files)
 
 
-def window_of(job_options: Mapping[str, str | None]) -> Window:
-    """The window of the job options, which may lack them.
-
-    Raises:
-        UsageError: If a time isn't ISO 8601, or the end isn't after the start.
-    """
-    data_start, data_end = job_options.get("data_start"), job_options.get("data_end")
-    start = parse_instant(data_start, "--data-start") if data_start is not None else None
-    end = parse_instant(data_end, "--data-end") if data_end is not None else None
-    if start is not None and end is not None and start >= end:
-        raise UsageError(f"--data-end: expected a time after --data-start {data_start}, got {data_end}")
-    return Window(start, end)
-
-
-def hold_splits_to_window(window: Window, bounds: TimeBounds | None) -> None:
-    """Fails where a split by time can have no training or no test line in a window.
-
-    Raises:
-        UsageError: Naming the option.
-    """
-    if bounds is None:
-        return
-    if window.end is not None and window.end <= bounds.test_start:
-        raise UsageError(
-            f"--data-end: expected a time after {_in_utc(bounds.test_start)}, where the test split begins "
-            f"(--test-start or split.test_start), got {_in_utc(window.end)}"
-        )
-    if window.start is not None and window.start >= bounds.validation_start:
-        raise UsageError(
-            f"--data-start: expected a time before {_in_utc(bounds.validation_start)}, where validation begins and "
-            f"training ends, got {_in_utc(window.start)}"
-        )
-
-
-def _in_utc(instant: int) -> str:
-    return from_microseconds(instant).isoformat()
-
-
-def find_inputs(spec: Spec, raw: str | None, *, window: Window) -> Inputs:
+def find_inputs(spec: Spec, raw: str | None, *, window: DataWindow) -> Inputs:
     """Finds every file of a build.
 
     Args:

@@ -16,8 +16,9 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from features.data_window import DataWindow
 from features.dataset import POSITIVE
-from features.interactions import Window, raw_columns, reject_bad_lines, validate_lines
+from features.interactions import raw_columns, reject_bad_lines, validate_lines
 from features.latest_lines import are_beyond_latest
 from features.pairs import (
     GROUPED_LINES,
@@ -79,14 +80,14 @@ class ValidLines:
     counts: dict[str, int]
 
 
-def validate_batch(batch: Batch, spec: Spec, *, window: Window, pseudonyms: Pseudonyms) -> ValidLines:
+def validate_batch(batch: Batch, spec: Spec, *, window: DataWindow, pseudonyms: Pseudonyms) -> ValidLines:
     """Keeps, filters or rejects each line of a batch, and counts."""
     outcome = validate_lines(
         batch.rows,
         batch.places,
         source=spec.sources.interactions,
         window=window,
-        needs_time=spec.split.method == "time" or spec.session is not None or window != Window(),
+        needs_time=spec.split.method == "time" or spec.session is not None or window.is_bounded,
         context=spec.sides["pair"],
     )
     rejected = pa.concat_tables([reject_bad_lines(batch.bad, batch.first_place), outcome.rejected])
@@ -100,7 +101,7 @@ def validate_batch(batch: Batch, spec: Spec, *, window: Window, pseudonyms: Pseu
     reasons = Counter(rejected.column("reason").to_pylist())
     counts |= {f"rejected/{reason}": lines for reason, lines in reasons.items()}
     counts |= count_in_file(batch.file.path, batch.lines - batch.blank, source="log", rejected=reasons)
-    if window != Window():
+    if window.is_bounded:
         counts |= count_by_window(batch.file.path, inside=outcome.inside, outside=outcome.outside)
     counts |= count_present(batch.rows, "log", columns=log_columns(spec).optional)
     return ValidLines(pseudonyms.replace(outcome.kept), rejected, counts)

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from features.interactions import Window
+from features.data_window import DataWindow
 from features.spec.sources import Source, Sources, TableSource
 from pipelines.aggregation.unusable_files import cure_of_json, malformed_lines, well_formed_lines
 from stage import globs
@@ -57,7 +57,7 @@ class TableDay:
     """A file of the last later partition, of which all files are empty or hidden, as those of a writer at work."""
 
 
-def log_patterns(pattern: str, window: Window) -> dict[str, WindowDay | None]:
+def log_patterns(pattern: str, window: DataWindow) -> dict[str, WindowDay | None]:
     """The globs of a log, one per day of the window if its path holds {date} (YYYY-MM-DD, UTC).
 
     Args:

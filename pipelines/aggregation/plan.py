@@ -5,12 +5,12 @@ import sys
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from features.interactions import Window
+from features.data_window import DataWindow, hold_splits_to_window, window_of
 from features.pseudonyms import Pseudonyms, load_pseudonyms
 from features.spec.file import path_of
 from features.spec.spec import Spec
 from features.split import TimeBounds, time_bounds
-from pipelines.aggregation.inputs import Inputs, find_inputs, hold_splits_to_window, window_of
+from pipelines.aggregation.inputs import Inputs, find_inputs
 from pipelines.aggregation.item_join import choose_join
 from pipelines.aggregation.job import Job
 from pipelines.aggregation.named_columns import check_named_columns
@@ -30,7 +30,7 @@ class Plan:
 
     job: Job
     inputs: Inputs
-    window: Window
+    window: DataWindow
     bounds: TimeBounds | None
     pseudonyms: Pseudonyms
 
@@ -71,7 +71,7 @@ def make_plan(arguments: argparse.Namespace, spec: Spec) -> Plan:
     """
     options = job_options_of(arguments)
     window = window_of(options)
-    if window != Window() and spec.sources.interactions.timestamp is None:
+    if window.is_bounded and spec.sources.interactions.timestamp is None:
         raise UsageError("--data-start, --data-end: the log has no sources.interactions.timestamp")
     bounds = time_bounds(spec.split, arguments.test_start)
     hold_splits_to_window(window, bounds)

@@ -3,7 +3,7 @@
 from collections import Counter
 from collections.abc import Iterator, Mapping
 
-from features.interactions import Window
+from features.data_window import DataWindow
 from features.pairs import PAIRS
 from features.pseudonyms import Pseudonyms
 from features.shards import shard_of, take_apart
@@ -35,7 +35,7 @@ from stage.progress import counters
 class ValidateLines:
     """Batches of the log -> LINES, BUSY, REJECTS, and COUNTS at the end."""
 
-    def __init__(self, spec: Spec, *, window: Window, pseudonyms: Pseudonyms, shards: int) -> None:
+    def __init__(self, spec: Spec, *, window: DataWindow, pseudonyms: Pseudonyms, shards: int) -> None:
         self._spec, self._window, self._pseudonyms, self._shards = spec, window, pseudonyms, shards
         self._lines, self._counts = LinesToShuffle(spec, shards), Counter[str]()
 

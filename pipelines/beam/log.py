@@ -6,7 +6,7 @@ from functools import partial
 import apache_beam as beam
 from apache_beam.pvalue import AsSingleton
 
-from features.interactions import Window
+from features.data_window import DataWindow
 from features.pseudonyms import Pseudonyms
 from features.spec.spec import Spec
 from pipelines.aggregation import kinds, steps
@@ -30,7 +30,13 @@ class ReadLog:
 
 
 def read_log(
-    pipeline: beam.Pipeline, files: list[InputFile], *, spec: Spec, window: Window, shards: int, pseudonyms: Pseudonyms
+    pipeline: beam.Pipeline,
+    files: list[InputFile],
+    *,
+    spec: Spec,
+    window: DataWindow,
+    shards: int,
+    pseudonyms: Pseudonyms,
 ) -> ReadLog:
     """Reads, validates and shards the lines of a log."""
     validate = partial(steps.ValidateLines, spec, window=window, pseudonyms=pseudonyms, shards=shards)

@@ -16,7 +16,7 @@ from beam_as_it_comes import beams_own_clock
 from measure import Row, Turns
 from raw_logs import clean_log
 
-from features.interactions import Window
+from features.data_window import DataWindow
 from features.pseudonyms import Pseudonyms
 from features.spec.spec import Spec
 from pipelines.aggregation import kinds, steps
@@ -88,7 +88,7 @@ def ours(log: Path, known_items: bytes) -> pa.Table:
     file = InputFile(path=str(log), name=log.name, size=log.stat().st_size, number=0, format="jsonl")
 
     def build(pipeline: beam.Pipeline) -> None:
-        read = read_log(pipeline, [file], spec=spec, window=Window(), shards=SHARDS, pseudonyms=Pseudonyms())
+        read = read_log(pipeline, [file], spec=spec, window=DataWindow(), shards=SHARDS, pseudonyms=Pseudonyms())
         known = pipeline | beam.Impulse() | "KnownItems" >> beam.ParDo(GiveKnown())
         merge = partial(steps.merge, spec=spec, bounds=None, shards=SHARDS)
         merged = (

@@ -8,7 +8,7 @@ from pathlib import Path
 from measure import Row, Turns
 from raw_logs import COLUMNS, clean_log
 
-from features.interactions import Window
+from features.data_window import DataWindow
 from features.parsing.json_lines import parse_lines
 from features.pseudonyms import Pseudonyms
 from features.spec.file import load_spec
@@ -95,4 +95,4 @@ def validate(log: Path) -> None:
     file = InputFile(path=str(log), name=log.name, size=log.stat().st_size, number=0, format="jsonl")
     batches = read_batches(FileRange(file, 0, None), Columns(COLUMNS, {}))
     for batch in batches:
-        validate_batch(batch, spec, window=Window(), pseudonyms=pseudonyms)
+        validate_batch(batch, spec, window=DataWindow(), pseudonyms=pseudonyms)

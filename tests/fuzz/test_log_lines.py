@@ -7,7 +7,8 @@ import pytest
 from broken_lines import fuzz, huge_lines, log_row
 from line_oracle import BLANK, Verdict, judge_log_line
 
-from features.interactions import Window, raw_columns, reject_bad_lines, validate_lines
+from features.data_window import DataWindow
+from features.interactions import raw_columns, reject_bad_lines, validate_lines
 from features.parsing.json_lines import parse_lines
 from features.spec.features import Side
 from features.spec.sources import InteractionSource
@@ -19,7 +20,9 @@ def fates(block: bytes, first_place: int, *, needs_time: bool) -> tuple[dict[int
     """Place -> why it was rejected, the column left out, or (query, item, event, microseconds); and the blank lines."""
     parsed = parse_lines(block, raw_columns(SOURCE, Side()))
     places = first_place + parsed.offsets
-    outcome = validate_lines(parsed.rows, places, source=SOURCE, window=Window(), needs_time=needs_time, context=Side())
+    outcome = validate_lines(
+        parsed.rows, places, source=SOURCE, window=DataWindow(), needs_time=needs_time, context=Side()
+    )
     found: dict[int, str | tuple] = {}
     for table in (reject_bad_lines(parsed.bad, first_place), outcome.rejected):
         for row in table.to_pylist():

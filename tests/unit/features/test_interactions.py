@@ -6,7 +6,8 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from features.interactions import Window, raw_columns, reject_bad_lines, validate_lines
+from features.data_window import DataWindow
+from features.interactions import raw_columns, reject_bad_lines, validate_lines
 from features.parsing.parsed_lines import BadLine
 from features.spec.features import Side
 from features.spec.sources import InteractionSource
@@ -16,7 +17,7 @@ def source(**keys):
     return InteractionSource.model_validate({"path": "x", "timestamp": "timestamp", **keys})
 
 
-def validate(rows, *, window=Window(), needs_time=False, **keys):  # noqa: B008
+def validate(rows, *, window=DataWindow(), needs_time=False, **keys):  # noqa: B008
     log = source(**keys)
     batch = pa.RecordBatch.from_pylist(rows, schema=raw_columns(log, Side()))
     places = np.arange(100, 100 + len(rows))
@@ -116,21 +117,21 @@ def test_a_log_without_events_and_times_is_all_positive():
 
 def test_the_window_is_half_open_and_lets_lines_without_a_time_pass():
     rows = [row(timestamp=t) for t in (9.999999, 10.0, 19.999999, 20.0, None)]
-    outcome = validate(rows, window=Window(10_000_000, 20_000_000))
+    outcome = validate(rows, window=DataWindow(10_000_000, 20_000_000))
     assert outcome.kept.column("place").to_pylist() == [101, 102, 104]
     assert dict(outcome.filtered) == {"outside_window": 2}
 
 
 def test_a_line_that_is_not_positive_is_not_counted_as_outside_the_window_too():
     rows = [row(event="view", timestamp=5.0), row(event="buy", timestamp=5.0)]
-    outcome = validate(rows, window=Window(10_000_000, None), positive_events=["buy"])
+    outcome = validate(rows, window=DataWindow(10_000_000, None), positive_events=["buy"])
     assert dict(outcome.filtered) == {"not_positive": 1, "outside_window": 1}
 
 
 def test_good_lines_in_and_outside_of_the_window_are_counted_whatever_their_event():
     rows = [row(timestamp=9.0), row(timestamp=11.0), row(event="see", timestamp=12.0), row(event="see", timestamp=8.0)]
     rows += [row(event="see", timestamp=30.0), row(query_id=None, timestamp=11.0), row(item_id=None, timestamp=9.0)]
-    outcome = validate(rows, window=Window(10_000_000, 20_000_000), positive_events=["e"])
+    outcome = validate(rows, window=DataWindow(10_000_000, 20_000_000), positive_events=["e"])
     assert (outcome.inside, outcome.outside) == (2, 3)
 
 
@@ -153,7 +154,7 @@ def test_two_features_of_the_context_may_read_one_column():
     columns = raw_columns(source(), context)
     assert columns.names == ["query_id", "item_id", "event", "timestamp", "search"]
     batch = pa.RecordBatch.from_pylist([row() | {"search": "red shoes"}], schema=columns)
-    found = validate_lines(batch, np.arange(1), source=source(), window=Window(), needs_time=True, context=context)
+    found = validate_lines(batch, np.arange(1), source=source(), window=DataWindow(), needs_time=True, context=context)
     (line,) = found.kept.to_pylist()
     assert (line["feature/words"], line["feature/search"]) == ("red shoes", "red shoes")
 
@@ -165,7 +166,7 @@ def test_a_time_beyond_what_python_holds_costs_its_line_alone(zone, mark):
         {"query_id": ["q", "r"], "item_id": ["i", "j"], "event": ["e", "f"], "timestamp": times}
     )
     log = source(timestamp_unit="us")
-    outcome = validate_lines(rows, np.arange(2), source=log, window=Window(), needs_time=True, context=Side())
+    outcome = validate_lines(rows, np.arange(2), source=log, window=DataWindow(), needs_time=True, context=Side())
     assert outcome.rejected.column("reason").to_pylist() == ["bad_timestamp"]
     assert json.loads(outcome.rejected.column("content")[0].as_py()) == {
         "query_id": "r",

@@ -8,7 +8,8 @@ import pyarrow as pa
 import pytest
 from places import SAMPLE
 
-from features.interactions import Window, reject_bad_lines
+from features.data_window import DataWindow
+from features.interactions import reject_bad_lines
 from features.spec.sources import Source
 from pipelines.aggregation.bigquery import batch_rows, find_bigquery
 from pipelines.aggregation.columns import Columns
@@ -25,13 +26,13 @@ TABLE = InputFile(path="bq://p.d.t", name="bq://p.d.t", size=0, number=3, format
 
 def test_the_window_stands_in_a_query_where_it_names_it() -> None:
     source = Source(query="SELECT * FROM d.t WHERE at >= '{data_start}' AND at < '{data_end}'")
-    found = find_bigquery(source, key="sources.interactions", number=0, window=Window(0, 1_704_067_200_500_000))
+    found = find_bigquery(source, key="sources.interactions", number=0, window=DataWindow(0, 1_704_067_200_500_000))
     assert found.name == "sources.interactions.query"
     assert found.query == (
         "SELECT * FROM d.t WHERE at >= '1970-01-01T00:00:00+00:00' AND at < '2024-01-01T00:00:00.500000+00:00'"
     )
     with pytest.raises(UsageError) as caught:
-        find_bigquery(source, key="sources.interactions", number=0, window=Window(0))
+        find_bigquery(source, key="sources.interactions", number=0, window=DataWindow(0))
     assert str(caught.value) == "sources.interactions.query: holds {data_end}, which needs --data-end"
 
 

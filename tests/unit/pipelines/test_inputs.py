@@ -6,11 +6,10 @@ from pathlib import Path
 import pytest
 from places import SAMPLE
 
-from features.interactions import Window
+from features.data_window import DataWindow, window_of
 from features.spec.file import load_spec
-from features.split import TimeBounds
 from pipelines.aggregation.input_files import Format, InputFile
-from pipelines.aggregation.inputs import Inputs, find_inputs, hold_splits_to_window, window_of
+from pipelines.aggregation.inputs import Inputs, find_inputs
 from pipelines.aggregation.local_memory import check_memory
 from pipelines.aggregation.raw_directory import check_raw
 from pipelines.cli import dispatch
@@ -102,10 +101,10 @@ def test_a_raw_directory_that_generate_has_not_finished_is_refused(
 def test_a_raw_directory_whose_mark_alone_was_left_is_finished(tmp_path: Path) -> None:
     for name in ("interactions-0.jsonl.gz", "items-0.jsonl.gz", ".unfinished", "manifest.json"):
         (tmp_path / name).write_bytes(b"x")
-    assert len(find_inputs(load_spec("debian"), str(tmp_path), window=Window()).files) == 2
+    assert len(find_inputs(load_spec("debian"), str(tmp_path), window=DataWindow()).files) == 2
     (tmp_path / "manifest.json").unlink()
     absolute = [f"sources.{name}.path={tmp_path}/{name}-*" for name in ("interactions", "items")]
-    assert len(find_inputs(load_spec("debian", absolute), str(tmp_path), window=Window()).files) == 2
+    assert len(find_inputs(load_spec("debian", absolute), str(tmp_path), window=DataWindow()).files) == 2
 
 
 MIB = 1 << 20
@@ -182,7 +181,7 @@ def test_files_are_numbered_through_all_sources(tmp_path: Path) -> None:
     names = [f"{table}-{part}.jsonl.gz" for table in ("interactions", "items") for part in (0, 1)]
     for name in names:
         (tmp_path / name).write_bytes(b"x")
-    found = find_inputs(load_spec("debian"), str(tmp_path), window=Window())
+    found = find_inputs(load_spec("debian"), str(tmp_path), window=DataWindow())
     assert [(file.number, file.name) for file in found.files] == list(enumerate(names))
 
 
@@ -212,10 +211,10 @@ def test_a_file_of_two_days_is_refused_since_its_lines_would_be_read_twice(tmp_p
     day = 86_400_000_000
     first = 19_723 * day  # 2024-01-01 UTC
     for start, files in ((first, names[:2]), (first + day, names[1:2])):
-        found = find_inputs(spec, str(tmp_path), window=Window(start, start + day))
+        found = find_inputs(spec, str(tmp_path), window=DataWindow(start, start + day))
         assert sorted(file.name for file in found.log) == sorted(files)
     with pytest.raises(StageError) as caught:
-        find_inputs(spec, str(tmp_path), window=Window(first, first + 2 * day))
+        find_inputs(spec, str(tmp_path), window=DataWindow(first, first + 2 * day))
     assert str(caught.value) == (
         "sources.interactions.path: expected each file in one partition of interactions-*{date}*.jsonl.gz, but "
         f"{tmp_path}/interactions-2024-01-01-to-2024-01-02.jsonl.gz is of two, so that its lines would be read "
@@ -248,7 +247,7 @@ def test_a_file_of_two_names_is_refused_where_both_are_read(
         (tmp_path / name).symlink_to(target)
     (tmp_path / "_kept").symlink_to("date=2024-01-02")
     spec = load_spec("debian", ["sources.interactions.timestamp=time", f"sources.interactions.path={path}"])
-    window = Window(19_724 * 86_400_000_000, 19_726 * 86_400_000_000)  # 2024-01-02 and 03 UTC
+    window = DataWindow(19_724 * 86_400_000_000, 19_726 * 86_400_000_000)  # 2024-01-02 and 03 UTC
     with pytest.raises(StageError) as caught:
         find_inputs(spec, str(tmp_path), window=window)
     assert str(caught.value) == (
@@ -265,7 +264,7 @@ def test_of_a_table_by_date_links_between_days_that_are_not_read_do_not_matter(t
     for name in ("date=latest", "date=2024-01-03"):  # the second is a snapshot carried over
         (tmp_path / name).symlink_to("date=2024-01-02")
     spec = load_spec("debian", ["sources.items.path=date={date}/*"])
-    inputs = find_inputs(spec, str(tmp_path), window=Window())
+    inputs = find_inputs(spec, str(tmp_path), window=DataWindow())
     assert [file.name for file in inputs.tables["items"]] == ["date=2024-01-03/a.jsonl"]
 
 
@@ -278,41 +277,6 @@ def test_a_local_build_has_to_have_room_for_every_source(monkeypatch: pytest.Mon
     monkeypatch.setattr("pipelines.aggregation.local_memory.available", lambda: 7_899_999_999)
     with pytest.raises(StageError, match=r"^this input needs about 7 GiB of memory"):
         check_memory(inputs.needed_bytes)
-
-
-def test_a_window_ends_after_it_starts() -> None:
-    window = {"data_start": "1970-01-01T00:00:01Z", "data_end": "1970-01-01T00:00:02Z", "test_start": None}
-    assert window_of(window) == Window(1_000_000, 2_000_000)
-    assert window_of({}) == Window()
-    with pytest.raises(UsageError, match="expected a time after --data-start 2009-07-28, got 2009-07-28"):
-        window_of({"data_start": "2009-07-28", "data_end": "2009-07-28"})
-
-
-DAY = 86_400_000_000
-
-
-@pytest.mark.parametrize(
-    ("window", "said"),
-    [
-        (
-            Window(None, 5 * DAY),
-            "--data-end: expected a time after 1970-01-06T00:00:00+00:00, where the test split begins (--test-start or "
-            "split.test_start), got 1970-01-06T00:00:00+00:00",
-        ),
-        (
-            Window(4 * DAY, None),
-            "--data-start: expected a time before 1970-01-05T00:00:00+00:00, where validation begins and training "
-            "ends, got 1970-01-05T00:00:00+00:00",
-        ),
-    ],
-)
-def test_a_split_by_time_has_lines_in_the_window(window: Window, said: str) -> None:
-    with pytest.raises(UsageError) as caught:
-        hold_splits_to_window(window, TimeBounds(4 * DAY, 5 * DAY))
-    assert str(caught.value) == said
-    hold_splits_to_window(window, None)
-    for roomy in (Window(), Window(4 * DAY - 1, 5 * DAY + 1)):
-        hold_splits_to_window(roomy, TimeBounds(4 * DAY, 5 * DAY))
 
 
 def test_splits_that_have_no_line_are_wrong_use_before_the_input_is_looked_for(

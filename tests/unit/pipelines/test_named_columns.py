@@ -10,7 +10,7 @@ import pytest
 import yaml
 from small_specs import small_tree
 
-from features.interactions import Window
+from features.data_window import DataWindow
 from features.spec.spec import Spec
 from pipelines.aggregation.inputs import find_inputs
 from pipelines.aggregation.named_columns import check_named_columns
@@ -38,7 +38,7 @@ def check(tmp_path: Path) -> Check:
         for name, content in files.items():
             (tmp_path / name).write_bytes(content)
         spec = Spec.model_validate(SPEC)
-        inputs = find_inputs(spec, str(tmp_path), window=Window())
+        inputs = find_inputs(spec, str(tmp_path), window=DataWindow())
         check_named_columns(inputs, spec)
 
     return run
@@ -226,7 +226,7 @@ def test_a_header_of_columns_that_the_spec_names(tmp_path: Path, content: bytes,
     spec = Spec.model_validate(SPEC)
     items = spec.sources.items.model_copy(update={"column_names": ["app", "name", "prize"]})
     spec = spec.model_copy(update={"sources": spec.sources.model_copy(update={"items": items})})
-    inputs = find_inputs(spec, str(tmp_path), window=Window())
+    inputs = find_inputs(spec, str(tmp_path), window=DataWindow())
     if said is None:
         check_named_columns(inputs, spec)
         return

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from small_specs import small_spec
 
-from features.interactions import Window
+from features.data_window import DataWindow
 from features.spec.sources import Sources
 from pipelines.aggregation.inputs import find_inputs
 from pipelines.aggregation.partitions import (
@@ -26,7 +26,7 @@ def at(*parts):
 
 
 def test_a_path_without_a_date_is_taken_as_it_is():
-    assert log_patterns("log-*.jsonl", Window()) == {"log-*.jsonl": None}
+    assert log_patterns("log-*.jsonl", DataWindow()) == {"log-*.jsonl": None}
 
 
 @pytest.mark.parametrize(
@@ -43,7 +43,7 @@ def test_a_path_without_a_date_is_taken_as_it_is():
     ],
 )
 def test_a_log_is_read_day_by_day_of_the_half_open_window(start, end, days):
-    found = log_patterns("date={date}/log-*.gz", Window(start, end))
+    found = log_patterns("date={date}/log-*.gz", DataWindow(start, end))
     assert found == {
         f"date={day}/log-*.gz": WindowDay(is_whole=is_whole, is_outer=is_outer)
         for day, (is_whole, is_outer) in days.items()
@@ -53,7 +53,7 @@ def test_a_log_is_read_day_by_day_of_the_half_open_window(start, end, days):
 @pytest.mark.parametrize(("start", "end"), [(None, None), (0, None), (None, 0)])
 def test_a_log_by_date_needs_a_window(start, end):
     with pytest.raises(UsageError) as caught:
-        log_patterns("{date}/log", Window(start, end))
+        log_patterns("{date}/log", DataWindow(start, end))
     assert str(caught.value) == "sources.interactions.path: {date}/log needs --data-start and --data-end"
 
 
@@ -137,13 +137,13 @@ def test_a_later_day_that_is_a_directory_is_refused_rather_than_passed_over(tmp_
     (tmp_path / "2024-01-02.parquet").mkdir()
     spec = small_spec(log={"path": "log.jsonl"}, sources={"items": {"path": of_files}})
     (tmp_path / "2024-01-02.parquet/_SUCCESS").write_text("x")
-    found = find_inputs(spec, str(tmp_path), window=Window())
+    found = find_inputs(spec, str(tmp_path), window=DataWindow())
     assert found.table_days == {"items": TableDay("2024-01-01", f"{tmp_path}/2024-01-02.parquet/_SUCCESS")}
     (tmp_path / "2024-01-02.parquet/0.parquet").write_text("rows")
     with pytest.raises(StageError) as caught:
-        find_inputs(spec, str(tmp_path), window=Window())
+        find_inputs(spec, str(tmp_path), window=DataWindow())
     assert said in str(caught.value).replace(str(tmp_path), "RAW")
-    before = find_inputs(spec, str(tmp_path), window=Window(None, at(2024, 1, 2)))
+    before = find_inputs(spec, str(tmp_path), window=DataWindow(None, at(2024, 1, 2)))
     assert before.table_days == {"items": TableDay("2024-01-01")}
 
 
@@ -159,7 +159,7 @@ def test_what_lies_below_a_day_beside_its_files_is_not_looked_at(tmp_path):
 def test_a_log_and_a_table_of_one_path_have_a_partition_each(tmp_path):
     (tmp_path / "2024-01-01.jsonl").write_text("{}")
     spec = small_spec(log={"path": "{date}.jsonl", "timestamp": "at"}, sources={"items": {"path": "{date}.jsonl"}})
-    found = find_inputs(spec, str(tmp_path), window=Window(at(2024, 1, 1), at(2024, 1, 2)))
+    found = find_inputs(spec, str(tmp_path), window=DataWindow(at(2024, 1, 1), at(2024, 1, 2)))
     name, files = "2024-01-01.jsonl", (f"{tmp_path}/2024-01-01.jsonl",)
     assert found.partitions == [
         Partition("log", name, files, WindowDay(is_whole=True, is_outer=False)),

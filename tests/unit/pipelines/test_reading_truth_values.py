@@ -6,8 +6,9 @@ import pytest
 from formats import avro, parquet
 from json_lines import json_lines
 
+from features.data_window import DataWindow
 from features.entities import table_columns
-from features.interactions import Window, raw_columns, validate_lines
+from features.interactions import raw_columns, validate_lines
 from features.spec.features import Side
 from features.spec.sources import InteractionSource, TableSource
 from pipelines.aggregation.batches import Batch
@@ -65,7 +66,9 @@ def test_an_event_that_says_whether_a_line_is_positive(tmp_path: Path, name: str
     files = find_files(name, str(tmp_path), source=log, key="k", first_number=0, cure=None)
     columns = Columns(raw_columns(log, Side()), {})
     (batch,) = read_batches(ranges_of(files)[0], columns)
-    outcome = validate_lines(batch.rows, batch.places, source=log, window=Window(), needs_time=False, context=Side())
+    outcome = validate_lines(
+        batch.rows, batch.places, source=log, window=DataWindow(), needs_time=False, context=Side()
+    )
     assert outcome.kept.column("query_id").to_pylist() == ["q0", "q2"]
     assert (outcome.filtered, outcome.positive) == ({"not_positive": 1}, {"true": 2})
 

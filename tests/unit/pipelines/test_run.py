@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from small_specs import small_spec
 
-from features.interactions import Window
+from features.data_window import DataWindow
 from features.spec.digest import spec_digest
 from features.spec.file import load_spec
 from pipelines.aggregation.inputs import find_inputs
@@ -49,7 +49,7 @@ def test_a_dataset_is_done_whatever_it_was_held_to_or_aggregated_by(tmp_path: Pa
     (tmp_path / "log.jsonl").write_text("{}")
     (tmp_path / "items.jsonl").write_text("{}")
     spec = small_spec(log={"path": "log.jsonl"}, sources={"items": {"path": "items.jsonl"}})
-    raw = {"raw": find_inputs(spec, str(tmp_path), window=Window()).digest}
+    raw = {"raw": find_inputs(spec, str(tmp_path), window=DataWindow()).digest}
     dataset, *_ = plan_stages(spec, str(tmp_path), source="s", raw=str(tmp_path), flags=[], job={})
     for inputs, difference in (
         (raw, ""),

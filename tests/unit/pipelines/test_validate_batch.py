@@ -7,7 +7,7 @@ import pyarrow as pa
 import pytest
 from small_specs import small_spec
 
-from features.interactions import Window
+from features.data_window import DataWindow
 from features.pseudonyms import Pseudonyms
 from features.spec.spec import Spec
 from pipelines.aggregation.batches import Batch
@@ -25,11 +25,11 @@ SESSIONS = small_spec(log=TIMED, split={"method": "query_hash"}, session={})
 @pytest.mark.parametrize(
     ("spec", "window", "needs_time"),
     [
-        (PLAIN, Window(), False),
-        (PLAIN, Window(start=0), True),
-        (PLAIN, Window(end=9_000_000), True),
-        (BY_TIME, Window(), True),
-        (SESSIONS, Window(), True),
+        (PLAIN, DataWindow(), False),
+        (PLAIN, DataWindow(start=0), True),
+        (PLAIN, DataWindow(end=9_000_000), True),
+        (BY_TIME, DataWindow(), True),
+        (SESSIONS, DataWindow(), True),
     ],
     ids=["plain", "from", "until", "split by time", "sessions"],
 )
@@ -42,12 +42,12 @@ def test_a_line_without_a_time_is_kept_only_where_nothing_depends_on_times(spec,
 def test_lines_of_before_1990_are_counted():
     last_of_1989 = 631_151_999.0
     for times, early in (([5.0, last_of_1989, None, last_of_1989 + 1], 2), ([last_of_1989 + 1, None], None)):
-        found = validate_batch(batch_of(times, PLAIN), PLAIN, window=Window(), pseudonyms=Pseudonyms())
+        found = validate_batch(batch_of(times, PLAIN), PLAIN, window=DataWindow(), pseudonyms=Pseudonyms())
         assert found.counts.get("lines/before_1990") == early
 
 
 def test_lines_in_and_outside_of_a_window_are_counted_by_file():
-    for window, counted in ((Window(6_000_000, None), {"inside\tx": 2, "outside\tx": 1}), (Window(), {})):
+    for window, counted in ((DataWindow(6_000_000, None), {"inside\tx": 2, "outside\tx": 1}), (DataWindow(), {})):
         found = validate_batch(batch_of([5.0, 6.0, 7.0, None], PLAIN), PLAIN, window=window, pseudonyms=Pseudonyms())
         assert {name: n for name, n in found.counts.items() if name.startswith(("inside", "outside"))} == counted
 
@@ -55,7 +55,7 @@ def test_lines_in_and_outside_of_a_window_are_counted_by_file():
 def test_blank_lines_are_none_of_those_without_a_column():
     batch = batch_of([5.0] * 100, PLAIN)
     rows = batch.rows.set_column(batch.rows.schema.names.index("query_id"), "query_id", pa.nulls(100, pa.string()))
-    found = validate_batch(replace(batch, rows=rows, blank=2), PLAIN, window=Window(), pseudonyms=Pseudonyms())
+    found = validate_batch(replace(batch, rows=rows, blank=2), PLAIN, window=DataWindow(), pseudonyms=Pseudonyms())
     expected = expected_columns(PLAIN.sources.interactions, log_columns(PLAIN).schema)
     with pytest.raises(StageError, match=r"^x: expected a column query_id .*, but none of its 100 lines has that"):
         check_files(found.counts, "log", expected=expected, directory="d")
