@@ -31,6 +31,11 @@ class Batch:
         """Lines read, blank ones included."""
         return self.rows.num_rows + len(self.bad) + self.blank
 
+    @property
+    def nbytes(self) -> int:
+        """Of its rows, as Arrow counts them."""
+        return self.rows.nbytes
+
 
 def to_batch(parsed: ParsedLines, file: InputFile, *, offset: int) -> Batch:
     """What parsing gave of a part of a file, where that part begins at an offset: a byte, or a row."""

@@ -5,8 +5,6 @@ one a build of 2 M lines pickled 260 MB for that.
 """
 
 import functools
-from collections.abc import Callable
-from typing import Any
 
 import pyarrow as pa
 from apache_beam.coders import PickleCoder, registry
@@ -18,22 +16,13 @@ from pipelines.aggregation.batches import Batch
 class TableCoder(PickleCoder):
     """Pickles a table, as where it leaves a process, and measures it by its buffers."""
 
-    size: Callable[[Any], int] = staticmethod(lambda table: table.nbytes)
-
     def _create_impl(self) -> CallbackCoderImpl:
         pickled = super()._create_impl()
-        return CallbackCoderImpl(pickled.encode, pickled.decode, self.size)
-
-
-class BatchCoder(TableCoder):
-    """As `TableCoder`, of a batch by its rows."""
-
-    size = staticmethod(lambda batch: batch.rows.nbytes)
+        return CallbackCoderImpl(pickled.encode, pickled.decode, lambda table: table.nbytes)
 
 
 @functools.cache
 def measure_tables() -> None:
     """From now on in this process, in graphs that are built."""
-    registry.register_coder(pa.Table, TableCoder)
-    registry.register_coder(pa.RecordBatch, TableCoder)
-    registry.register_coder(Batch, BatchCoder)
+    for kind in (pa.Table, pa.RecordBatch, Batch):
+        registry.register_coder(kind, TableCoder)
