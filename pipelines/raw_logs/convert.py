@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from pipelines.raw_logs import debian, debian_sample, wikispeedia
-from pipelines.raw_logs.public_files import LeftOut
+from pipelines.raw_logs.left_out import LeftOut
 from pipelines.raw_logs.raw_output import RawOutput
 from stage import storage
 from stage.errors import StageError, UsageError, did_you_mean
@@ -155,15 +155,14 @@ def main(argv: Sequence[str]) -> None:
         if not rows:
             raise StageError(f"{arguments.input}: {_why_empty(table, converted.left_out)}")
     output = RawOutput.start(arguments.output, overwrite=arguments.overwrite)
+    output.left_out, output.notes = converted.left_out, converted.notes
     for table, rows in converted.tables.items():
         output.write_rows(table, rows)
-    output.notes.extend(converted.notes)
     output.finish(
         inputs={os.path.basename(path): storage.sha256(path) for path in converted.inputs},
         options=_options(arguments),
-        left_out=converted.left_out,
     )
-    output.print_summary(converted.left_out, as_json=arguments.json)
+    output.print_summary(as_json=arguments.json)
 
 
 def _options(arguments: argparse.Namespace) -> dict[str, str | None]:

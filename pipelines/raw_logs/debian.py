@@ -17,7 +17,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, NamedTuple, TypeAlias
 from urllib.parse import urlsplit
 
-from pipelines.raw_logs.public_files import LeftOut, read_lines
+from pipelines.raw_logs.left_out import LeftOut
+from pipelines.raw_logs.public_files import read_lines
 
 Row: TypeAlias = dict[str, Any]
 

@@ -8,7 +8,6 @@ import pyarrow.compute as pc
 
 from pipelines.raw_logs import json_columns as json_of
 from pipelines.raw_logs.malformed_lines import LINES_PER_MALFORMED, spoil
-from pipelines.raw_logs.public_files import LeftOut
 from pipelines.raw_logs.raw_output import RawOutput, line_ranges
 from pipelines.raw_logs.synthetic_catalogue import (
     CATEGORIES,
@@ -66,8 +65,8 @@ def main(argv: Sequence[str]) -> None:
         f"{int((items.popularity == 0).sum()):,} of the items are cold: no interaction draws them",
     ]
     flags = {name: str(getattr(arguments, name)) for name in ("interactions", "queries", "items", "seed")}
-    output.finish(inputs={}, options={"source": "generate", **flags}, left_out=LeftOut())
-    output.print_summary(LeftOut(), as_json=arguments.json)
+    output.finish(inputs={}, options={"source": "generate", **flags})
+    output.print_summary(as_json=arguments.json)
 
 
 def interaction_lines(lines: Lines, *, first: int, seed: int) -> bytes:

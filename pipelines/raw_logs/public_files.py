@@ -1,29 +1,13 @@
-"""Public files as they are downloaded: plain, gzip or xz, a line at a time, and what had to be left out of them."""
+"""Public files as they are downloaded: plain, gzip or xz, a line at a time."""
 
 import gzip
 import lzma
 import os
 import zlib
 from collections.abc import Iterator
-from dataclasses import dataclass, field
 from typing import BinaryIO, cast
 
 from stage.errors import StageError
-
-
-@dataclass
-class LeftOut:
-    """What a conversion left out: how often, for which reason, and where first."""
-
-    counts: dict[str, int] = field(default_factory=dict)
-    """Reason -> times."""
-    first: dict[str, str] = field(default_factory=dict)
-    """Reason -> file, line, and what was there, of the first time."""
-
-    def add(self, reason: str, where: str, *, times: int = 1) -> None:
-        """Counts something that is left out."""
-        self.counts[reason] = self.counts.get(reason, 0) + times
-        self.first.setdefault(reason, where)
 
 
 def find_file(directory: str, name: str) -> str | None:

@@ -10,7 +10,7 @@ from typing import Any, Self
 from rich import box
 from rich.table import Table
 
-from pipelines.raw_logs.public_files import LeftOut
+from pipelines.raw_logs.left_out import LeftOut
 from stage.console import console
 from stage.manifest import File, Manifest, new_run_id
 from stage.output import check_own, finish_output, start_output, write_file
@@ -32,6 +32,8 @@ class RawOutput:
     content: dict[str, str] = field(default_factory=dict)
     """Table -> SHA-256 of its lines, one after another, uncompressed."""
     files: list[File] = field(default_factory=list)
+    left_out: LeftOut = field(default_factory=LeftOut)
+    """What of the inputs is in no table."""
     notes: list[str] = field(default_factory=list)
     """What the user should know about the input."""
 
@@ -74,13 +76,12 @@ class RawOutput:
         self.counts[table] = lines
         self.content[table] = content.hexdigest()
 
-    def finish(self, *, inputs: dict[str, str], options: dict[str, str | None], left_out: LeftOut) -> None:
+    def finish(self, *, inputs: dict[str, str], options: dict[str, str | None]) -> None:
         """Writes the manifest: from here on the directory is whole.
 
         Args:
             inputs: File -> SHA-256 of what was read.
             options: What the command was told.
-            left_out: What of the inputs is in no table.
 
         Raises:
             StageError: If another run was started into the directory meanwhile.
@@ -91,14 +92,15 @@ class RawOutput:
             inputs=inputs,
             job_options=options,
             counts=self.counts,
-            rejected=left_out.counts,
+            rejected=self.left_out.counts,
             content=self.content,
             files=sorted(self.files, key=lambda file: file.name),
         )
         finish_output(self.directory, manifest)
 
-    def print_summary(self, left_out: LeftOut, *, as_json: bool) -> None:
+    def print_summary(self, *, as_json: bool) -> None:
         """Prints what was written and what was left out, to stdout."""
+        left_out = self.left_out
         if as_json:
             found = {"output": self.directory, "counts": self.counts, "left_out": left_out.counts, "notes": self.notes}
             print(json.dumps(found, indent=1, sort_keys=True))

@@ -17,7 +17,8 @@ from typing import Any, NamedTuple, TypeAlias
 from urllib.parse import unquote_plus
 
 from features.times import LATEST
-from pipelines.raw_logs.public_files import LeftOut, find_file, read_lines
+from pipelines.raw_logs.left_out import LeftOut
+from pipelines.raw_logs.public_files import find_file, read_lines
 from stage import storage
 from stage.errors import StageError
 

@@ -9,7 +9,6 @@ import pytest
 from places import SAMPLE, full_data
 
 from pipelines.raw_logs import convert, generate, raw_output
-from pipelines.raw_logs.public_files import LeftOut
 from stage.command_line import run_command
 from stage.errors import StageError
 from stage.manifest import Manifest
@@ -101,9 +100,9 @@ def test_a_conversion_that_another_one_has_followed_writes_no_more(tmp_path):
     second.write_rows("items", [{"item_id": "a"}])
     expected = "raw: another run was started into it meanwhile and has taken it over"
     with pytest.raises(StageError, match=expected):
-        first.finish(inputs={}, options={}, left_out=LeftOut())
+        first.finish(inputs={}, options={})
     assert not (tmp_path / "raw" / "manifest.json").exists()
-    second.finish(inputs={}, options={}, left_out=LeftOut())
+    second.finish(inputs={}, options={})
     with pytest.raises(StageError, match=expected):
         first.write_rows("items", [{"item_id": "b"}])
     assert Manifest.read(str(tmp_path / "raw"), "raw", verify=True).run_id == second.run_id

@@ -7,7 +7,7 @@ import pytest
 from raw_files import rows_of
 
 from pipelines.raw_logs.convert import by_day, main
-from pipelines.raw_logs.public_files import LeftOut
+from pipelines.raw_logs.left_out import LeftOut
 from pipelines.raw_logs.wikispeedia import Line, first_paragraph, items, links, read_table, steps_of_path
 from stage.errors import StageError
 from stage.manifest import Manifest
