@@ -2,12 +2,10 @@
 
 import json
 import re
-from typing import get_args
 
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
-from features.spec.spec import Spec
 from stage.errors import did_you_mean
 
 
@@ -113,13 +111,3 @@ def _keys(location: tuple[int | str, ...]) -> list[str]:
     """A location without what pydantic adds: the branch of a union, and the kind behind a feature's name."""
     kind = location.index("features") + 2 if "features" in location else None
     return [str(part) for depth, part in enumerate(location) if depth != kind and not _BRANCH.search(str(part))]
-
-
-def keys_called(name: str) -> dict[str, str]:
-    """Section -> its key of a name, whole, of the sections that have one."""
-    return {
-        section: f"{section}.{name}"
-        for section, field in Spec.model_fields.items()
-        for kind in (field.annotation, *get_args(field.annotation))
-        if name in getattr(kind, "model_fields", ())
-    }

@@ -7,12 +7,12 @@ import re
 import shlex
 from collections.abc import Sequence
 from importlib import resources
-from typing import Any, TypeVar
+from typing import Any, TypeVar, get_args
 
 import yaml
 from pydantic import BaseModel, ValidationError
 
-from features.spec.errors import describe_invalid, keys_called
+from features.spec.errors import describe_invalid
 from features.spec.gate import Gate
 from features.spec.sections_read import SECTIONS_READ
 from features.spec.spec import Spec
@@ -226,6 +226,11 @@ def _apply(tree: dict[str, Any], override: str, *, verb: str | None) -> None:
 
 def _meant_by(key: str, sections: Sequence[str]) -> str:
     """The keys that are called so in one of the sections, else the nearest section."""
-    called = keys_called(key)
-    whole = [f"'{called[section]}'" for section in sections if section in called]
+    whole = [f"'{section}.{key}'" for section in sections if key in _keys_of(section)]
     return f"; did you mean {' or '.join(whole)}?" if whole else did_you_mean(key.split(".", maxsplit=1)[0], sections)
+
+
+def _keys_of(section: str) -> set[str]:
+    """The keys of a section of the spec, be it one that may be null."""
+    kind = Spec.model_fields[section].annotation
+    return {key for one in (kind, *get_args(kind)) for key in getattr(one, "model_fields", ())}
