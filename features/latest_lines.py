@@ -34,14 +34,14 @@ def are_beyond_latest(lines: pa.Table, most: int) -> npt.NDArray[np.bool_]:
     """
     beyond = np.zeros(lines.num_rows, bool)
     users = _users(lines)
-    of_heavy = np.flatnonzero((np.bincount(users) > most)[users])
-    if not len(of_heavy):
+    rows = np.flatnonzero((np.bincount(users) > most)[users])
+    if not len(rows):
         return beyond
-    users, heavy = users[of_heavy], lines.select(["item_id", "timestamp", "place"]).take(pa.array(of_heavy))
-    time, place = (heavy.column(name).cast(pa.int64()).to_numpy() for name in ("timestamp", "place"))
-    tie = hash_texts(heavy.column("item_id").combine_chunks(), _TIE_SEED)
+    users, lines = users[rows], lines.select(["item_id", "timestamp", "place"]).take(pa.array(rows))
+    time, place = (lines.column(name).cast(pa.int64()).to_numpy() for name in ("timestamp", "place"))
+    tie = hash_texts(lines.column("item_id").combine_chunks(), _TIE_SEED)
     order = np.lexsort((place, tie, -time, users))
-    beyond[of_heavy[order[place_in_run(users[order]) >= most]]] = True
+    beyond[rows[order[place_in_run(users[order]) >= most]]] = True
     return beyond
 
 

@@ -86,7 +86,7 @@ def build_graph(pipeline: beam.Pipeline, build: Build) -> None:
         expected=build.expected,
     )
     written = (
-        write_examples(pairs, found.heavy, halves=transformed, job=job),
+        write_examples(pairs, found.hot, halves=transformed, job=job),
         transformed.items | "GroupItemHalves" >> beam.GroupByKey() | "WriteCorpus" >> beam.Map(write_corpus, target),
         items | "WriteItems" >> beam.Map(write_entities, target, table="items"),
         queries | "WriteQueries" >> beam.Map(write_entities, target, table="queries"),

@@ -24,7 +24,7 @@ ITEM_COUNTS, QUERY_COUNTS = "item_counts", "query_counts"
 """Counts of pairs by the shard of the id, schema COUNTED."""
 ITEMS, QUERIES = "items", "queries"
 """All items of a shard; all its queries that have pairs; schema `entity_schema`."""
-HEAVY = "heavy"
+HOT = "hot"
 """The ids of queries whose examples are spread over all shards."""
 
 NUMBERS = "numbers"

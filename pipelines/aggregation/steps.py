@@ -27,7 +27,7 @@ from pipelines.aggregation.log import (
     validate_batch,
 )
 from pipelines.aggregation.packing import Keyed, Packed, concat, pack, unpack
-from pipelines.aggregation.placement import heavy_queries
+from pipelines.aggregation.placement import hot_queries
 from pipelines.aggregation.tables import RawTable, cold_items, join_items, join_queries, sum_counted, validate_rows
 from stage.progress import counters
 
@@ -132,13 +132,13 @@ def make_items(element: CoGrouped, side: Side, *, names: Mapping[int, NamedFile]
 
 
 def make_queries(element: CoGrouped, spec: Spec, *, names: Mapping[int, NamedFile]) -> Iterator[Element]:
-    """QUERY_ROWS and QUERY_COUNTS of a shard -> its QUERIES that have pairs, the ids of HEAVY ones, COUNTS.
+    """QUERY_ROWS and QUERY_COUNTS of a shard -> its QUERIES that have pairs, the ids of HOT ones, COUNTS.
 
     Without a row, a query is its id alone.
     """
     shard, found = element
     counts = sum_counted(found[kinds.QUERY_COUNTS])
-    yield Element(kinds.HEAVY, (shard, pack(heavy_queries(counts, spec))))
+    yield Element(kinds.HOT, (shard, pack(hot_queries(counts, spec))))
     queries, without_row = join_queries(found[kinds.QUERY_ROWS], counts, spec=spec, names=names)
     if queries.num_rows:
         yield counted(without_row)

@@ -27,8 +27,8 @@ class Aggregated:
     """(shard, all its items), schema `entity_schema`."""
     queries: beam.PCollection
     """(shard, all its queries that have pairs), schema `entity_schema`."""
-    heavy: beam.PCollection
-    """(any number, heavy queries), schema IDS."""
+    hot: beam.PCollection
+    """(any number, hot queries), schema IDS."""
     counts: beam.PCollection
     """One mapping of name -> count."""
     rejects: beam.PCollection
@@ -59,7 +59,7 @@ def aggregate(pipeline: beam.Pipeline, plan: Plan) -> Aggregated:
     queries = (
         {kinds.QUERY_ROWS: query_rows | "QueryRows" >> beam.Flatten(), kinds.QUERY_COUNTS: counted[kinds.QUERY_COUNTS]}
         | "GroupQueries" >> beam.CoGroupByKey()
-        | "JoinQueries" >> outputs(make_queries, kinds.QUERIES, kinds.HEAVY, kinds.COUNTS)
+        | "JoinQueries" >> outputs(make_queries, kinds.QUERIES, kinds.HOT, kinds.COUNTS)
     )
     made = (counted, items, queries, *tables.values())
     counts = (
@@ -76,7 +76,7 @@ def aggregate(pipeline: beam.Pipeline, plan: Plan) -> Aggregated:
     )
     information = items[kinds.ITEMS] | "MutualInformation" >> compute_mutual_information(spec, shards=target.shards)
     return Aggregated(
-        pairs, items[kinds.ITEMS], queries[kinds.QUERIES], queries[kinds.HEAVY], counts, rejects, information
+        pairs, items[kinds.ITEMS], queries[kinds.QUERIES], queries[kinds.HOT], counts, rejects, information
     )
 
 

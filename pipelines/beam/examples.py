@@ -40,13 +40,13 @@ EXAMPLES_PER_CHUNK = 16_384
 
 
 def write_examples(
-    pairs: beam.PCollection, heavy: beam.PCollection, *, halves: Transformed, job: Job
+    pairs: beam.PCollection, hot: beam.PCollection, *, halves: Transformed, job: Job
 ) -> beam.PCollection:
     """Writes the examples of all splits.
 
     Args:
         pairs: Keyed, schema `pair_schema`.
-        heavy: (any number, heavy queries), schema IDS.
+        hot: (any number, hot queries), schema IDS.
         halves: Encoded queries and items.
         job: The build.
 
@@ -54,7 +54,7 @@ def write_examples(
         What was written.
     """
     spec, target, shards = job.spec, job.target, job.target.shards
-    spread = AsSingleton(heavy | "GatherHeavyQueries" >> gather(IDS))
+    spread = AsSingleton(hot | "GatherHotQueries" >> gather(IDS))
     placed = pairs | "PlacePairs" >> beam.FlatMap(place_pairs, spread, shards=shards)
     queries = halves.queries | "PlaceQueries" >> beam.FlatMap(place_queries, spread, shards=shards)
     grouped, aside = {"pairs": placed, "queries": queries}, {}

@@ -17,7 +17,7 @@ from pipelines.aggregation.finished import FinishedAggregate
 from pipelines.aggregation.log import counts_by
 from pipelines.aggregation.output import Target, Written
 from pipelines.aggregation.packing import Keyed, concat, key_by_shard, pack, unpack
-from pipelines.aggregation.placement import heavy_queries
+from pipelines.aggregation.placement import hot_queries
 from pipelines.aggregation.tables import sum_counted
 from pipelines.beam.aggregate import Aggregated
 from stage import storage
@@ -37,11 +37,11 @@ def read_aggregate(pipeline: beam.Pipeline, source: FinishedAggregate) -> Aggreg
         | "SpreadPairFiles" >> beam.Reshuffle()
         | "ReadPairs" >> beam.Map(_read_pairs, directory, schema=pair_schema(spec))
     )
-    heavy = (
+    hot = (
         pairs
         | "CountByQuery" >> beam.FlatMap(_count_by_query, target.shards)
         | "GroupCounts" >> beam.GroupByKey()
-        | "HeavyQueries" >> beam.Map(_heavy, spec)
+        | "HotQueries" >> beam.Map(_hot, spec)
     )
     return Aggregated(
         pairs=pairs,
@@ -49,7 +49,7 @@ def read_aggregate(pipeline: beam.Pipeline, source: FinishedAggregate) -> Aggreg
         | "Items" >> _ReadShards(directory, items, schema=entity_schema(spec.item), shards=target.shards),
         queries=pipeline
         | "Queries" >> _ReadShards(directory, queries, schema=entity_schema(spec.query), shards=target.shards),
-        heavy=heavy,
+        hot=hot,
         counts=pipeline | "Counts" >> beam.Create([source.counts]),
         rejects=pipeline
         | "RejectFiles" >> beam.Create(names("rejects", ".jsonl.gz")).with_output_types(str)
@@ -93,8 +93,8 @@ def _count_by_query(element: Keyed, shards: int) -> Iterable[Keyed]:
     return counts_by("query_id", unpack(element[1]), shards=shards)
 
 
-def _heavy(element: Grouped, spec: Spec) -> Keyed:
-    return element[0], pack(heavy_queries(sum_counted(element[1]), spec))
+def _hot(element: Grouped, spec: Spec) -> Keyed:
+    return element[0], pack(hot_queries(sum_counted(element[1]), spec))
 
 
 def _concat(element: Grouped, schema: pa.Schema) -> Keyed:

@@ -56,10 +56,10 @@ def test_lines_in_another_order_give_the_same_files_of_examples(
 
 
 @pytest.mark.usefixtures("small_blocks")
-def test_other_part_files_eight_shards_heavy_queries_and_a_join_by_shuffle_give_the_same(
+def test_other_part_files_eight_shards_hot_queries_and_a_join_by_shuffle_give_the_same(
     *, shop: Any, shop_dataset: Any, build: Any, write_raw: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("pipelines.aggregation.placement.HEAVY_EXAMPLES", 5)
+    monkeypatch.setattr("pipelines.aggregation.placement.HOT_EXAMPLES", 5)
     logs = [content if content.endswith(b"\n") else content + b"\n" for n, content in shop.files.items() if "log/" in n]
     lines = b"".join(logs).splitlines(keepends=True)
     # Plain files are read in ranges; the last lines come first.

@@ -91,7 +91,7 @@ def test_an_output_that_a_job_may_still_be_writing_is_left_alone(
 
 STEPS = """
     AllCounts AllRejects AllWritten Analyse CheckRejects CopyTransform CountPairs Count_items Count_pairs
-    Count_queries Encode EntityBatches GatherHeavyQueries GatherItemHalves GatherItemIds GatherStatistics
+    Count_queries Encode EntityBatches GatherHotQueries GatherItemHalves GatherItemIds GatherStatistics
     GroupItemHalves GroupItems GroupLines GroupPairsAndHalves GroupQueries GroupRejects GroupStatistics
     GroupTextCounts ItemBatches ItemsRanges JoinItems JoinQueries KeepMostCommon LearnConstants LogRanges
     MergeLines MergeStatistics MutualInformation PlacePairs PlaceQueries QueryBatches QueryRows ReadItems ReadLog

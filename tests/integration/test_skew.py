@@ -34,7 +34,7 @@ def build_log(build: Any, write_raw: Any, tmp_path: Path, monkeypatch: pytest.Mo
 
 
 def test_no_group_is_larger_than_its_share(build_log: Callable[..., Any], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("pipelines.aggregation.placement.HEAVY_EXAMPLES", 200)
+    monkeypatch.setattr("pipelines.aggregation.placement.HOT_EXAMPLES", 200)
     rows = [{"query_id": f"q{n}", "item_id": f"i{n}", "at": 1_704_067_200 + n} for n in range(LINES)]
     for row in rows[::2]:
         row["query_id"] = "half"

@@ -96,7 +96,7 @@ def test_a_build_goes_on_from_it_to_the_same_dataset(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("pipelines.aggregation.placement.HEAVY_EXAMPLES", 6)
+    monkeypatch.setattr("pipelines.aggregation.placement.HOT_EXAMPLES", 6)
     built = build(tmp_path / "dataset", shop.spec, "--aggregated", str(shop_aggregate.directory), "--shards", "3")
     assert built.code == 0, built.error
     _assert_same_dataset(built.manifest, shop_dataset.manifest)

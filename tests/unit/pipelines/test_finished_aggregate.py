@@ -108,14 +108,14 @@ def test_pairs_are_counted_by_their_files(tmp_path: Path) -> None:
         assert_that(read_aggregate(pipeline, source_of(tmp_path, 3)).pairs | beam.Keys(), equal_to([0, 1, 2]))
 
 
-def test_a_query_is_heavy_by_its_pairs_of_all_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("pipelines.aggregation.placement.HEAVY_EXAMPLES", 3)
+def test_a_query_is_hot_by_its_pairs_of_all_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("pipelines.aggregation.placement.HOT_EXAMPLES", 3)
     pair = {"split": 0, "count": 1, "thinned": False}
     (tmp_path / "pairs").mkdir()
     for number, queries in enumerate((["bot", "bot", "u"], ["u", "bot", "bot", "u"])):
         rows = [pair | {"query_id": query, "item_id": f"i{number}{row}"} for row, query in enumerate(queries)]
         pq.write_table(pa.Table.from_pylist(rows, SCHEMA), tmp_path / f"pairs/{number}.parquet")
     with beam.Pipeline(runner=FnApiRunner()) as pipeline:
-        heavy = read_aggregate(pipeline, source_of(tmp_path, 2)).heavy
-        ids = heavy | beam.FlatMap(lambda keyed: unpack(keyed[1])["id"].to_pylist())
+        hot = read_aggregate(pipeline, source_of(tmp_path, 2)).hot
+        ids = hot | beam.FlatMap(lambda keyed: unpack(keyed[1])["id"].to_pylist())
         assert_that(ids, equal_to(["bot"]))

@@ -1,4 +1,4 @@
-"""Where examples lie: a query's in one shard, a heavy one's in all of them, each with its query's half."""
+"""Where examples lie: a query's in one shard, a hot one's in all of them, each with its query's half."""
 
 from collections import Counter
 
@@ -8,9 +8,9 @@ from small_specs import small_spec
 
 from features.pairs import PAIRS
 from pipelines.aggregation.packing import pack, unpack
-from pipelines.aggregation.placement import heavy_queries, place_pairs, place_queries
+from pipelines.aggregation.placement import hot_queries, place_pairs, place_queries
 
-HEAVY = pack(pa.table({"id": ["bot", "absent"]}))
+HOT = pack(pa.table({"id": ["bot", "absent"]}))
 NONE = pack(pa.table({"id": pa.array([], pa.string())}))
 
 
@@ -23,24 +23,24 @@ def pairs_of(rows):
     return pack(pa.Table.from_pylist(columns, schema=PAIRS))
 
 
-def place(rows, heavy):
+def place(rows, hot):
     """(query, item) -> its shard of 8."""
     return {
         (row["query_id"], row["item_id"]): shard
-        for shard, packed in place_pairs((0, pairs_of(rows)), heavy, shards=8)
+        for shard, packed in place_pairs((0, pairs_of(rows)), hot, shards=8)
         for row in unpack(packed).to_pylist()
     }
 
 
-def test_only_a_query_with_more_examples_than_65_536_is_heavy():
+def test_only_a_query_with_more_examples_than_65_536_is_hot():
     counts = pa.table({"id": ["a", "b", "c"], "train_count": [0, 0, 9], "examples": [65_536, 65_537, 1]})
-    assert heavy_queries(counts, small_spec())["id"].to_pylist() == ["b"]
+    assert hot_queries(counts, small_spec())["id"].to_pylist() == ["b"]
 
 
 def test_in_session_mode_none_is_since_max_lines_bounds_a_user():
     spec = small_spec(log={"timestamp": "at"}, split={"method": "query_hash"}, session={})
     counts = pa.table({"id": ["a"], "train_count": [0], "examples": [100_000]})
-    assert heavy_queries(counts, spec).num_rows == 0
+    assert hot_queries(counts, spec).num_rows == 0
 
 
 def test_a_part_of_a_table_takes_no_items_with_it_that_its_histories_lack():
@@ -58,9 +58,9 @@ def test_a_part_of_a_table_takes_no_items_with_it_that_its_histories_lack():
     assert len(placed) > 1
 
 
-def test_a_query_s_examples_lie_together_and_a_heavy_one_s_evenly_in_all_shards():
+def test_a_query_s_examples_lie_together_and_a_hot_one_s_evenly_in_all_shards():
     rows = [(query, f"i{n}", False) for query in ("bot", "u1", "u2") for n in range(800)]
-    placed = place(rows, HEAVY)
+    placed = place(rows, HOT)
     assert len(placed) == 2_400
     assert len({shard for (query, _), shard in placed.items() if query == "u1"}) == 1
     spread = Counter(shard for (query, _), shard in placed.items() if query == "bot")
@@ -74,19 +74,19 @@ def test_a_query_s_examples_lie_together_and_a_heavy_one_s_evenly_in_all_shards(
 
 def test_where_a_pair_lies_does_not_depend_on_those_beside_it():
     rows = [("bot", f"i{n}", False) for n in range(50)]
-    apart = {pair: shard for row in rows for pair, shard in place([row], HEAVY).items()}
-    assert place(rows, HEAVY) == apart
+    apart = {pair: shard for row in rows for pair, shard in place([row], HOT).items()}
+    assert place(rows, HOT) == apart
 
 
 def test_thinned_pairs_become_no_examples():
     assert list(place([("u", "a", True), ("u", "b", False)], NONE)) == [("u", "b")]
 
 
-@pytest.mark.parametrize("heavy", [HEAVY, NONE])
-def test_a_heavy_query_s_half_goes_to_every_shard_and_to_each_once(heavy):
+@pytest.mark.parametrize("hot", [HOT, NONE])
+def test_a_hot_query_s_half_goes_to_every_shard_and_to_each_once(hot):
     element = (2, pack(pa.table({"id": ["u", "bot"], "half": [b"U", b"BOT"]})))
-    placed = list(place_queries(element, heavy, shards=4))
+    placed = list(place_queries(element, hot, shards=4))
     assert placed[0] == element
     found = {shard: unpack(packed).to_pylist() for shard, packed in placed[1:]}
     copy = [{"id": "bot", "half": b"BOT"}]
-    assert found == (dict.fromkeys((0, 1, 3), copy) if heavy is HEAVY else {})
+    assert found == (dict.fromkeys((0, 1, 3), copy) if hot is HOT else {})
