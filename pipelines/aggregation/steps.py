@@ -15,17 +15,9 @@ from pipelines.aggregation.batches import Batch
 from pipelines.aggregation.elements import CoGrouped, Element, Grouped, counted, of_kind, rejected
 from pipelines.aggregation.input_files import NamedFile
 from pipelines.aggregation.item_join import IDS, is_known
-from pipelines.aggregation.log import (
-    LinesToShuffle,
-    cap_shard,
-    caps_apart,
-    count_by_split,
-    counts_by,
-    lines_of_shard,
-    merge_shard,
-    to_cap,
-    validate_batch,
-)
+from pipelines.aggregation.lines_to_shuffle import LinesToShuffle, lines_of_shard
+from pipelines.aggregation.log import validate_batch
+from pipelines.aggregation.merging import cap_shard, caps_apart, count_by_split, counts_by, merge_shard, to_cap
 from pipelines.aggregation.packing import Keyed, Packed, concat, pack, unpack
 from pipelines.aggregation.placement import hot_queries
 from pipelines.aggregation.tables import RawTable, cold_items, join_items, join_queries, sum_counted, validate_rows

@@ -14,7 +14,7 @@ from features.sessions import pair_schema
 from features.spec.spec import Spec
 from pipelines.aggregation.elements import Grouped
 from pipelines.aggregation.finished import FinishedAggregate
-from pipelines.aggregation.log import counts_by
+from pipelines.aggregation.merging import counts_by
 from pipelines.aggregation.output import Target, Written
 from pipelines.aggregation.packing import Keyed, concat, key_by_shard, pack, unpack
 from pipelines.aggregation.placement import hot_queries

@@ -12,7 +12,9 @@ from features.spec.spec import Spec
 from pipelines.aggregation import kinds, steps
 from pipelines.aggregation.input_files import InputFile
 from pipelines.aggregation.item_join import IDS, lacking_items, want_items
-from pipelines.aggregation.log import caps_apart, latest_of_busy, log_columns
+from pipelines.aggregation.lines_to_shuffle import latest_of_busy
+from pipelines.aggregation.log import log_columns
+from pipelines.aggregation.merging import caps_apart
 from pipelines.aggregation.plan import Plan
 from pipelines.beam.shuffle import gather
 from pipelines.beam.sources import read_source

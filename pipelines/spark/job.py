@@ -17,7 +17,9 @@ from pipelines.aggregation.elements import decode_counts
 from pipelines.aggregation.input_files import ranges_of
 from pipelines.aggregation.item_join import IDS, lacking_items, want_items
 from pipelines.aggregation.job import Job
-from pipelines.aggregation.log import caps_apart, latest_of_busy, log_columns
+from pipelines.aggregation.lines_to_shuffle import latest_of_busy
+from pipelines.aggregation.log import log_columns
+from pipelines.aggregation.merging import caps_apart
 from pipelines.aggregation.mutual_information import encode_information, histogram_of, key_by_block, numbers_of_items
 from pipelines.aggregation.output import (
     Written,

@@ -61,7 +61,7 @@ def small_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("pipelines.aggregation.input_files.RANGE_BYTES", 3_000)
     monkeypatch.setattr("pipelines.aggregation.blocks.BLOCK_BYTES", 700)
     monkeypatch.setattr("pipelines.aggregation.batches.ROWS_PER_BATCH", 11)
-    monkeypatch.setattr("pipelines.aggregation.log.MOST_ROWS_BEFORE_SHUFFLE", 13)
+    monkeypatch.setattr("pipelines.aggregation.lines_to_shuffle.MOST_ROWS_BEFORE_SHUFFLE", 13)
     monkeypatch.setattr("pipelines.beam.transform.ENTITIES_PER_BATCH", 5)
     monkeypatch.setattr("pipelines.beam.examples.EXAMPLES_PER_CHUNK", 4)
 

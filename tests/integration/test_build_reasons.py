@@ -7,7 +7,7 @@ from typing import Any
 
 from json_lines import json_lines
 
-from pipelines.aggregation.log import OVER_MAX_LINES
+from pipelines.aggregation.lines_to_shuffle import OVER_MAX_LINES
 
 Json = dict[str, Any]
 DATA = (Path(__file__).parents[2] / "docs/data.md").read_text()

@@ -17,7 +17,7 @@ from features.pairs import GROUPED_LINES, PAIRS, Kept, group_lines, one_by_one, 
 from features.shards import scatter_pairs, take_apart
 from features.spec.split import Split
 from features.split import TimeBounds, split_of_lines
-from pipelines.aggregation.log import cap_shard, count_by_split, merge_shard, to_cap
+from pipelines.aggregation.merging import cap_shard, count_by_split, merge_shard, to_cap
 from pipelines.aggregation.packing import unpack
 
 EPOCH = datetime(1970, 1, 1)

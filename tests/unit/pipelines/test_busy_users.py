@@ -9,7 +9,7 @@ from features.interactions import LINES
 from features.latest_lines import are_beyond_latest
 from pipelines.aggregation.busy_users import take_busy
 from pipelines.aggregation.elements import decode_counts
-from pipelines.aggregation.log import LinesToShuffle, latest_of_busy, lines_of_shard
+from pipelines.aggregation.lines_to_shuffle import LinesToShuffle, latest_of_busy, lines_of_shard
 from pipelines.aggregation.packing import unpack
 
 PARTS, OF_BOT, SHARDS = 40, 200, 16

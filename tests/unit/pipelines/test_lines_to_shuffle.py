@@ -5,7 +5,7 @@ import pytest
 from small_specs import small_spec
 
 from features.interactions import LINES
-from pipelines.aggregation.log import LinesToShuffle
+from pipelines.aggregation.lines_to_shuffle import LinesToShuffle
 from pipelines.aggregation.packing import unpack
 
 TIMED = {"timestamp": "at"}
@@ -33,7 +33,7 @@ def test_equal_lines_are_one_row_that_says_how_many_and_where_the_first_is():
 
 
 def test_lines_wait_until_they_are_enough_for_a_table(monkeypatch):
-    monkeypatch.setattr("pipelines.aggregation.log.ROWS_OF_A_TABLE", 2)
+    monkeypatch.setattr("pipelines.aggregation.lines_to_shuffle.ROWS_OF_A_TABLE", 2)
     shuffle = LinesToShuffle(small_spec(log=TIMED), 1)
     parts = (lines("a"), lines("b"), lines("c", "d", "e"))
     found = [element for part in parts for element in shuffle.add(part)] + [*shuffle.flush()]

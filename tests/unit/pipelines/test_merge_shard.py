@@ -7,7 +7,8 @@ from small_specs import small_spec
 
 from features.interactions import LINES
 from features.pairs import one_by_one
-from pipelines.aggregation.log import lines_of_shard, merge_shard
+from pipelines.aggregation.lines_to_shuffle import lines_of_shard
+from pipelines.aggregation.merging import merge_shard
 from pipelines.aggregation.packing import pack
 
 

@@ -29,7 +29,7 @@ SPEC = small_spec(log={"timestamp": "at"})
 def _small(monkeypatch: pytest.MonkeyPatch) -> None:
     """Blocks of a line or two, and lines that go on three at a time."""
     monkeypatch.setattr("pipelines.aggregation.blocks.BLOCK_BYTES", 90)
-    monkeypatch.setattr("pipelines.aggregation.log.MOST_ROWS_BEFORE_SHUFFLE", 3)
+    monkeypatch.setattr("pipelines.aggregation.lines_to_shuffle.MOST_ROWS_BEFORE_SHUFFLE", 3)
 
 
 def range_of(path: Path, content: bytes) -> FileRange:
