@@ -4,7 +4,7 @@ from rich.table import Table
 
 from features.dataset import WITHOUT_ROW
 from features.split import SPLITS
-from pipelines.aggregation.counts import source_of
+from pipelines.aggregation.counts import rejects_of
 from pipelines.build_warnings import print_warnings
 from stage.console import console
 from stage.manifest import Manifest
@@ -39,7 +39,7 @@ def _table_of_lines(title: str, manifest: Manifest) -> Table:
     table.add_row("  kept", f"{counts['lines/kept']:,}", end_section=True)
     # Rows of a table are none of the log's lines, whose numbers add up.
     for name in ("items", "queries"):
-        if any(source_of(reason) == name for reason in manifest.rejected):
+        if rejects_of(name, manifest.rejected):
             table.add_row(f"rows of the table of {name}", f"{counts[f'{name}/read']:,}")
             _add_rejected(table, manifest, source=name)
             table.add_section()
@@ -47,9 +47,8 @@ def _table_of_lines(title: str, manifest: Manifest) -> Table:
 
 
 def _add_rejected(table: Table, manifest: Manifest, *, source: str) -> None:
-    for reason, lines in manifest.rejected.items():
-        if source_of(reason) == source:
-            table.add_row(f"  rejected: {reason.removeprefix(f'{source}/')}", f"{lines:,}")
+    for reason, lines in rejects_of(source, manifest.rejected).items():
+        table.add_row(f"  rejected: {reason.removeprefix(f'{source}/')}", f"{lines:,}")
 
 
 def _add_entities(table: Table, counts: dict[str, int]) -> None:

@@ -12,7 +12,8 @@ from features.spec.split import Split
 from features.statistics.protos import by_feature
 from features.statistics.schema import STATISTICS
 from features.vocabularies import NOTHING, digest_terms, vocabularies
-from pipelines.aggregation.counts import cure_of_unknown_items, early_times, positive_lines, source_of
+from pipelines.aggregation.counts import positive_lines, rejects_of
+from pipelines.aggregation.input_checks import cure_of_unknown_items, early_times
 from pipelines.aggregation.partitions import OUTSIDE
 from pipelines.aggregation.times_in_words import compare_units
 from stage.manifest import Manifest
@@ -108,10 +109,8 @@ def _of_unknown_items(counts: Mapping[str, int], rejected: Mapping[str, int], *,
     """Whether many of the lines that count are lost since their items have no row."""
     # sources.max_reject_ratio may allow them where few lines are positive, since it is a share of all lines.
     unknown = rejected.get("unknown_item", 0)
-    looked_up = positive_lines(counts) - sum(
-        lines for reason, lines in rejected.items() if source_of(reason) == "log" and reason != "unknown_item"
-    )
-    bad_rows = sum(rows for reason, rows in rejected.items() if source_of(reason) == "items")
+    looked_up = positive_lines(counts) - sum(rejects_of("log", rejected).values()) + unknown
+    bad_rows = sum(rejects_of("items", rejected).values())
     or_bad = f"; or they are those of the item table's {bad_rows:,} rejected rows" if bad_rows else ""
     if _MANY_UNKNOWN * unknown >= looked_up > 0:
         yield (

@@ -1,7 +1,8 @@
 """The end of the job, as steps of its graph: the check of the rejects, and the manifest, written last."""
 
 from features.split import SPLITS
-from pipelines.aggregation.counts import below, check_input, reconcile_lines, shown_counts, without_files
+from pipelines.aggregation.counts import below, reconcile_lines, shown_counts, without_files
+from pipelines.aggregation.input_checks import check_input
 from pipelines.aggregation.job import Job
 from pipelines.aggregation.output import Written, sum_by_content
 from pipelines.aggregation.partitions import lines_outside

@@ -12,8 +12,9 @@ from features.mutual_information import INFORMATION
 from features.quantile_bounds import NUMBERS, quantile_bounds
 from features.split import SPLITS
 from pipelines.aggregation import kinds, steps
-from pipelines.aggregation.counts import below, check_input, reconcile_lines, shown_counts, without_files
+from pipelines.aggregation.counts import below, reconcile_lines, shown_counts, without_files
 from pipelines.aggregation.elements import decode_counts
+from pipelines.aggregation.input_checks import check_input
 from pipelines.aggregation.input_files import ranges_of
 from pipelines.aggregation.item_join import IDS, lacking_items, want_items
 from pipelines.aggregation.job import Job

@@ -5,7 +5,7 @@ from small_jobs import small_job
 from small_specs import small_spec
 
 from features.spec.spec import Spec
-from pipelines.aggregation.counts import check_input
+from pipelines.aggregation.input_checks import check_input
 from pipelines.build_warnings import print_warnings
 from stage.errors import StageError
 from stage.manifest import Manifest

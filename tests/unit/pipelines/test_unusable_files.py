@@ -12,7 +12,8 @@ from features.spec.features import Side
 from features.spec.sources import InteractionSource, TableSource
 from features.spec.spec import Spec
 from pipelines.aggregation import unusable_files
-from pipelines.aggregation.counts import check_input, shown_counts
+from pipelines.aggregation.counts import shown_counts
+from pipelines.aggregation.input_checks import check_input
 from pipelines.aggregation.partitions import Partition, WindowDay, check_partitions
 from pipelines.aggregation.unusable_files import count_in_file, expected_columns, expected_table_columns
 from stage.errors import StageError

@@ -1,0 +1,144 @@
+"""Whether a job's input is good enough, by the counts of all of it, and what to do where it isn't."""
+
+from collections.abc import Mapping
+
+from features.spec.sources import InteractionSource, Sources
+from features.spec.spec import Spec
+from pipelines.aggregation.absent_columns import check_columns
+from pipelines.aggregation.counts import below, positive_lines, rejects_of, window_lines
+from pipelines.aggregation.job import Job
+from pipelines.aggregation.log import EARLY, log_columns
+from pipelines.aggregation.partitions import check_partitions
+from pipelines.aggregation.tables import raw_tables
+from pipelines.aggregation.times_in_words import compare_units, cure_of_times
+from pipelines.aggregation.unusable_files import check_files, cure_of_json, expected_columns, expected_table_columns
+from stage.errors import StageError
+
+_NEARLY_ALL = 0.9
+"""A share of bad lines that no ratio is for: the input is another than the spec says."""
+
+
+def check_input(counts: dict[str, int], job: Job) -> None:
+    """Fails a job whose input isn't good enough, by the counts of all of it.
+
+    Raises:
+        StageError: If a file lacks a column; if a partition is empty; if the log or a table is empty, or has more
+            rejects than `sources.max_reject_ratio` allows, naming the commonest reasons; if no line has a value in an
+            optional column; or if no training pair is left, or no test pair of a split by time.
+    """
+    spec, directory, tables = job.spec, job.target.directory, raw_tables(job.spec)
+    expected = {name: expected_table_columns(t.source, t.columns.schema, table=name) for name, t in tables.items()}
+    expected["log"] = expected_columns(spec.sources.interactions, log_columns(spec).schema)
+    for source in ("log", *tables):
+        check_files(counts, source, expected=expected[source], directory=directory)
+    check_partitions(counts, job.partitions)
+    # Blank lines are none, as in a table's count.
+    read = {"log": counts.get("lines/read", 0) - counts.get("filtered/blank", 0)}
+    read |= {table: counts.get(f"{table}/read", 0) for table in tables}
+    for source, lines in read.items():
+        if not lines:
+            key = "interactions" if source == "log" else source
+            raise StageError(f"sources.{key}: expected rows, found none in all of it; check its path or query")
+    rejected = below("rejected", counts)
+    # Tables first: a bad row of the items makes every line of its item bad, too, as unknown_item.
+    for source in (*tables, "log"):
+        mine = rejects_of(source, rejected)
+        if sum(mine.values()) == read[source]:
+            check_files(counts, source, expected=expected[source], directory=directory, enough=1)
+        _check_rejects(source, mine, lines=read[source], sources=spec.sources, directory=directory)
+    check_columns(counts)
+    _check_pairs(counts, spec)
+
+
+def _check_rejects(source: str, rejected: Mapping[str, int], *, lines: int, sources: Sources, directory: str) -> None:
+    """Fails where more of a source's lines are rejected than the spec allows."""
+    limit, total = sources.max_reject_ratio, sum(rejected.values())
+    if not total or total / lines <= limit:  # not limit * lines: 0.29 of 100 is less than 29
+        return
+    commonest = sorted(rejected.items(), key=lambda found: (-found[1], found[0]))[:3]
+    reasons = ", ".join(f"{reason} {number:,}" for reason, number in commonest)
+    nearly_all = total >= _NEARLY_ALL * lines
+    cure = _cure(rejected, sources) if source == "log" else cure_of_json(rejected)
+    if cure and not nearly_all and _mostly_unknown(rejected):
+        cure += "; or items have left the table: keep their rows or raise the ratio"
+    mend = "mend the input or the spec" if nearly_all else "mend the input or raise the ratio"
+    if source == "items" and not nearly_all:
+        mend += ", by which these items and all lines of the log about them go"
+    raise StageError(
+        f"sources.max_reject_ratio: {total:,} of {lines:,} lines of the {source} are bad, more than "
+        f"{limit:g} of them: {reasons}; see {directory}/rejects/, {mend}{f'; {cure}' if cure else ''}"
+    )
+
+
+def _check_pairs(counts: dict[str, int], spec: Spec) -> None:
+    """Fails where no training pair is left, or no test pair of a split by time."""
+    of_log = rejects_of("log", below("rejected", counts))
+    fates = f"rejected: {_in_words(of_log)}; filtered: {_in_words(below('filtered', counts))}"
+    left = f"pair is left of {counts.get('lines/read', 0):,} lines ({fates});"
+    early = early_times(counts, spec.sources.interactions)
+    suspected = f"; {early}" if early else ""  # no more: times of a log may count from where it begins
+    if not counts.get("pairs/train"):
+        raise StageError(f"no training {left} {_cure_of_no_training(of_log, counts, sources=spec.sources)}{suspected}")
+    # By hash only a small log has none, by chance.
+    if spec.split.method == "time" and not counts.get("pairs/test"):
+        raise StageError(f"no test {left} check --test-start or split.test_start{suspected}")
+
+
+def _cure_of_no_training(rejected: Mapping[str, int], counts: Mapping[str, int], *, sources: Sources) -> str:
+    """What to do by the first step that took nearly all of the positive lines that came to it.
+
+    Args:
+        rejected: Reason -> lines of the log.
+        counts: Of the whole job.
+        sources: The spec's section.
+    """
+    outside, duplicate, short = (
+        counts.get(f"filtered/{rule}", 0) for rule in ("outside_window", "duplicate", "short_history")
+    )
+    if outside > _NEARLY_ALL * (window_lines(counts) + outside):
+        return f"{compare_units(sources.interactions)}, and their days with --data-start to --data-end"
+    looked_up, bad = positive_lines(counts), sum(rejected.values())
+    if bad > _NEARLY_ALL * looked_up and (cure := _cure(rejected, sources)):
+        return cure
+    if short > _NEARLY_ALL * (looked_up - bad - duplicate):
+        return "check session.min_history, session.gap and session.window"
+    return "check sources.interactions.positive_events and the split"
+
+
+def _cure(rejected: Mapping[str, int], sources: Sources) -> str | None:
+    """What settles the bad lines of a log, if most of them are so for the same thing; else None.
+
+    Args:
+        rejected: Reason -> lines of the log.
+        sources: The spec's section.
+    """
+    if _mostly_unknown(rejected):
+        return cure_of_unknown_items(sources)
+    return cure_of_json(rejected) or cure_of_times(rejected, sources.interactions)
+
+
+def _mostly_unknown(rejected: Mapping[str, int]) -> bool:
+    return 2 * rejected.get("unknown_item", 0) > sum(rejected.values())
+
+
+def cure_of_unknown_items(sources: Sources) -> str:
+    """What to do if many of the log's items have no row."""
+    return (
+        f"check that column {sources.items.id} of the item table has ids exactly as column "
+        f"{sources.interactions.item_id} of the log has them"
+    )
+
+
+def early_times(counts: Mapping[str, int], source: InteractionSource) -> str | None:
+    """That nearly all times of a log are so early that another unit is more likely, in words; None if they aren't."""
+    early, lines = counts.get(EARLY, 0), window_lines(counts)
+    if source.timestamp_unit == "iso" or early <= _NEARLY_ALL * lines:
+        return None
+    return (
+        f"sources.interactions.timestamp_unit: expected times of our days, but {early:,} of {lines:,} lines are of "
+        "before 1990; seconds that are read as ms, or ms as us, are times of 1970"
+    )
+
+
+def _in_words(lines: Mapping[str, int]) -> str:
+    return ", ".join(f"{name} {number:,}" for name, number in lines.items()) or "none"
