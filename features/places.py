@@ -1,4 +1,4 @@
-"""Where a line stands, in one integer: the number of its file, and its byte (or row, in Parquet) there."""
+"""Where a line stands, in one integer: the number of its file, and its byte (or row, in Parquet and Avro) there."""
 
 OFFSET_BITS = 40
 """Files of up to 1 TiB, once decompressed; 8 million files."""

@@ -1,4 +1,4 @@
-"""Truth values in columns of texts: those of features take `true` and `false` as the texts `true` and `false`."""
+"""Truth values in columns of texts: those of features and of the event take `true` and `false` as such texts."""
 
 import pyarrow as pa
 
