@@ -125,7 +125,7 @@ def _local_files(pattern: str, *, start: str) -> Iterator[tuple[str, int]]:
 def _leads_to(pattern: str) -> re.Pattern[str]:
     """What the path of a directory looks like below which files may match."""
     ends = [found.start() for found in re.finditer(r"/|(?<=\*\*)", pattern)]
-    return re.compile("|".join(glob_to_regex(pattern[:end]) for end in ends) or "(?!)")
+    return re.compile("|".join(glob_to_regex(pattern[:end]) for end in ends))
 
 
 def _entries(directory: str, pattern: str, *, may_be_missing: bool) -> list[os.DirEntry[str]]:

@@ -6,7 +6,7 @@ import pytest
 
 from stage.errors import StageError, UsageError
 from stage.manifest import MadeFrom, Manifest
-from stage.output import finish_output, refuse_unfinished, refuse_within, resume_output, start_output
+from stage.output import check_own, finish_output, refuse_unfinished, refuse_within, resume_output, start_output
 
 
 def names(directory):
@@ -151,10 +151,10 @@ def test_a_run_that_another_one_has_followed_writes_no_manifest_and_one_that_tri
 
 
 def test_the_manifest_goes_before_anything_else_is_deleted(output, monkeypatch):
-    deleted = []
-    monkeypatch.setattr("stage.output.storage.delete", deleted.append)
+    left = []
+    monkeypatch.setattr("stage.output.storage.clear", lambda *_, **__: left.extend(names(output)))
     start_output(str(output), "dataset", run_id="s", overwrite=True)
-    assert deleted[0] == f"{output}/manifest.json"
+    assert left == [".unfinished", "train/a.gz", "train/b.gz"]
 
 
 def test_killed_before_the_manifest_is_gone_a_run_has_left_its_mark(output, monkeypatch):
@@ -169,6 +169,10 @@ def test_killed_before_the_manifest_is_gone_a_run_has_left_its_mark(output, monk
         start_output(str(output), "dataset", run_id="s", overwrite=True)
     assert names(output) == [".unfinished", "manifest.json", "train/a.gz", "train/b.gz"]
     assert Manifest.read(str(output), "dataset").content == {"x": "1"}
+    # So the run whose manifest is still there is no longer the last one.
+    with pytest.raises(StageError, match="another run was started into it meanwhile"):
+        check_own(str(output), run_id="r")
+    check_own(str(output), run_id="s")
 
 
 def test_what_may_still_be_written_is_refused_until_its_manifest_is_there(tmp_path):
