@@ -80,7 +80,7 @@ def in_batch_softmax(
         column=item_of,
         bias=bias,
         copies=copies,
-        others_left_out=remove_accidental_hits and not copies_differ,
+        others_left_out=remove_accidental_hits,
         left_out=left_out,
         precision=precision,
     )
