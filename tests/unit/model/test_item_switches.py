@@ -11,6 +11,7 @@ from stage.errors import UsageError
 PAGE = EncodedFeature("item/page", "page", "id", "page", 100)
 TOPIC = EncodedFeature("item/topic", "topic", "categorical", "topic", 5)
 WORDS = EncodedFeature("item/words", "words", "text", "words", 50)
+TAGS = EncodedFeature("item/tags", "tags", "multivalued", "tags", 20)
 
 
 def spec(*overrides: str) -> Spec:
@@ -44,6 +45,7 @@ def test_a_switch_that_has_nothing_to_work_on_is_refused(
 
 def test_one_that_has_is_not() -> None:
     check_item_features([TOPIC, WORDS], DROPOUT)
+    check_item_features([TOPIC, TAGS], DROPOUT)
     check_item_features([PAGE, TOPIC], ID_DROPOUT)
     check_item_features([PAGE, TOPIC], RFM)
     check_item_features([PAGE, TOPIC, WORDS], RFM_WITHOUT_ID)
