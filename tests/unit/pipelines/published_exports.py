@@ -30,10 +30,10 @@ def made_anew(export):
     rewrite(export, run_id="again", created="later")
 
 
-def publish_export(base, name, *, model=None, data_end=None, spec=SPEC, pseudonyms=None):
+def publish_export(base, name, *, model=None, data_end=None, items_end=None, spec=SPEC, pseudonyms=None):
     """Publishes an export of a model that holds its manifest alone."""
     directory = base.parent / f"export-{name}"
-    options = {"data_end": data_end}
+    options = {"data_end": data_end} | ({} if items_end is None else {"items_end": items_end})
     inputs = {"model": f"digest of {name}"} | ({} if pseudonyms is None else {"pseudonyms": pseudonyms})
     if model is not None:
         options["model"] = str(model)

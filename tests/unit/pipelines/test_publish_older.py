@@ -4,14 +4,14 @@ from published_exports import published
 
 
 def test_only_the_newest_interval_is_published(make_export, base, publish):
-    today, yesterday = make_export("today", "2009-07-31"), make_export("yesterday", "2009-07-30T00:00:00Z")
-    again = make_export("again", "2009-07-31T00:00:00+00:00")
+    today, again = make_export("today", "2009-07-31T00:00:00+00:00"), make_export("again", "2009-07-31")
+    yesterday = make_export("yesterday", "2009-07-30T00:00:00Z")
     publish(today)
     code, _, err = publish(yesterday)
     assert code == 1
     assert err == (
-        f"error: {base}/1: its data ends at 2009-07-31, after this export's (2009-07-30T00:00:00Z): only the newest is "
-        "published; rollback goes back to an older one, which may be exported anew then\n"
+        f"error: {base}/1: its data ends at 2009-07-31T00:00:00+00:00, after this export's (2009-07-30T00:00:00Z): "
+        "only the newest is published; rollback goes back to an older one, which may be exported anew then\n"
     )
     assert (published(base), (base / "CURRENT").read_text()) == ({1: "today"}, "1\n")
     for number, later in enumerate((again, "of a build without an end"), start=2):
