@@ -15,6 +15,7 @@ import pytest
 import tensorflow as tf
 import yaml
 from example_files import read_examples
+from manifests import rewrite
 from published_exports import publish_export
 from ragged_lists import ragged
 from training_specs import Rig, training_spec
@@ -160,9 +161,14 @@ def test_yesterday_s_model_serves_those_of_today_s_items_that_are_on_offer(
     pq.write_table(pa.table({"item_id": [*offered, "p0"]}), tmp_path / "offers.parquet")
     monkeypatch.setattr(export, "available", lambda: 2 * 4 * 8 * 23)  # what 23 embeddings need, not 45
     output, by_index = tmp_path / "export", ["--set", "export.max_exact_items=22"]
-    flags = ["--model", str(days.model), "--dataset", days.dataset.directory, "--output", str(output)]
+    model, dataset = shutil.copytree(days.model, tmp_path / "model"), tmp_path / "dataset"
+    shutil.copytree(days.dataset.directory, dataset)
+    rewrite(model, job_options={"data_end": "2009-07-30"})
+    rewrite(dataset, job_options={"data_end": "2009-07-31"})
+    flags = ["--model", str(model), "--dataset", str(dataset), "--output", str(output)]
     export.main([*flags, *by_index, "--candidates", str(tmp_path / "*.parquet")])
     made = Manifest.read(str(output), "export")
+    assert made.job_options == {"data_end": "2009-07-30", "items_end": "2009-07-31", "model": str(model)}
     counts = {"items": 23, "projected": 23, "candidates": 24, "candidates/unknown": 1, "dataset_items": 45}
     assert made.counts == counts
     assert made.inputs["candidates"] == digest(sorted([*offered, "p0"]))
