@@ -13,7 +13,7 @@ from model.serving.item_index import build_index, measure_index, read_index, sea
 from stage.errors import StageError
 
 
-@pytest.mark.parametrize(("most_hnsw", "kind"), [(5000, faiss.IndexHNSWFlat), (1000, faiss.IndexRefine)])
+@pytest.mark.parametrize(("most_hnsw", "kind"), [(1500, faiss.IndexHNSWFlat), (1499, faiss.IndexRefine)])
 def test_an_index_is_measured_against_exact_search(most_hnsw: int, kind: type) -> None:
     faiss.omp_set_num_threads(1)  # Threads that wait for each other cost minutes where other tests run.
     draws = np.random.default_rng(5)

@@ -19,3 +19,10 @@ KNOWN = ["00007", "70", "0", "shirt-red"]
 def test_the_id_that_was_meant(asked: str, meant: str | None) -> None:
     found = near_id(asked, [pa.array(KNOWN)], is_known=KNOWN.__contains__)
     assert found == ("" if meant is None else f"; did you mean '{meant}'?")
+
+
+def test_of_more_ids_than_are_compared_none_is_meant(monkeypatch: pytest.MonkeyPatch) -> None:
+    parts = [pa.array(KNOWN[:2]), pa.array(KNOWN[2:])]
+    for most, said in ((4, "; did you mean 'shirt-red'?"), (3, "")):
+        monkeypatch.setattr("model.serving.near_ids.NAMES_COMPARED", most)
+        assert near_id("shirt-rad", parts, is_known=KNOWN.__contains__) == said
