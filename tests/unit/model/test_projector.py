@@ -15,13 +15,13 @@ def test_names_from_logs_keep_to_their_cells(tmp_path: Path) -> None:
     entities = pa.table(
         {
             "id": ["a", "b", "c"],
-            "title": ["one\ttwo\nthree", "", "é"],
-            "train_count": [1, 5, 1],
+            "title": ["one\ttwo\nthree", "é", ""],
+            "train_count": [1, 1, 5],
         }
     )
     raw = pa.table(
         {
-            "id": ["c", "a", "b"],
+            "id": ["b", "a", "c"],
             "feature/tags": [[], ["x", "y\tz"], None],
             "feature/size": [0.0, None, 2.5],
         }
@@ -29,9 +29,9 @@ def test_names_from_logs_keep_to_their_cells(tmp_path: Path) -> None:
     vectors = np.array([[1, 2], [3, 4], [5, 6]], np.float32)
     assert write_projector(ServedItems(entities, vectors, raw), str(tmp_path / "p"), most=2) == 2
     assert (tmp_path / "p" / "metadata.tsv").read_text(encoding="utf-8") == (
-        "id\ttitle\ttrain_count\tfeature/tags\tfeature/size\nb\t\t5\t\t2.5\na\tone two three\t1\tx, y z\t\n"
+        "id\ttitle\ttrain_count\tfeature/tags\tfeature/size\nc\t\t5\t\t2.5\na\tone two three\t1\tx, y z\t\n"
     )
-    assert (tmp_path / "p" / "embeddings.tsv").read_text() == "3\t4\n1\t2\n"
+    assert (tmp_path / "p" / "embeddings.tsv").read_text() == "5\t6\n1\t2\n"
     config = projector.ProjectorConfig()
     text_format.Parse((tmp_path / "p" / "projector_config.pbtxt").read_text(), config)
     found = config.embeddings[0]
