@@ -181,6 +181,17 @@ def test_who_asks_for_an_unknown_query_is_told_of_its_features(spec_of_apps: Any
     said = """ask with its features instead, as in '{"country": ..., "age": ...}'"""
     assert instead_of_unknown(spec, "") == f"; {said}"
     assert instead_of_unknown(spec, near) == f"{near} Or {said}"
+    listeners = small_spec(
+        log={"timestamp": "at"},
+        sources={"queries": {"path": "users"}},
+        query={"country": "categorical"},
+        item={"song": "id"},
+        split={"method": "query_hash"},
+        session={},
+    )
+    assert instead_of_unknown(listeners, "") == (
+        """; ask with its features instead, as in '{"history": [...], "country": ...}'"""
+    )
     told = """'{"user": "a\\"ü", "country": ..., "age": ...}'"""
     assert all_features(spec, 'a"ü') == told
     assert all_features(spec_of_apps, "a1") == """'{"app": "a1"}'"""
