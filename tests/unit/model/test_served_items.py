@@ -10,11 +10,12 @@ import pytest
 from model.serving import served_items
 from model.serving.projector import write_projector
 from model.serving.served_items import ServedItems, embed_items
+from stage.errors import StageError
 
 
 def test_features_of_more_than_2_gib_are_embedded_and_written(monkeypatch: pytest.MonkeyPatch, tmp_path: Any) -> None:
     # 20 items, whose texts are one of 110 MiB; the last has a short one, and is the only one seen in training.
-    long, numbers = pa.array(["x" * (110 << 20)]), [*range(19, -1, -1)]
+    long, numbers = pa.array(["x" * (110 << 20)]), [*range(1, 20), 0]
     blocks = [
         pa.table(
             {
@@ -39,6 +40,17 @@ def test_features_of_more_than_2_gib_are_embedded_and_written(monkeypatch: pytes
     np.testing.assert_array_equal(found.embeddings, [[number, -number] for number in range(20)])
     assert write_projector(found, str(tmp_path), most=1) == 1
     assert (tmp_path / "metadata.tsv").read_text() == "id\ttitle\ttrain_count\tfeature/text\n00\tT\t3\tshort\n"
+
+
+def test_what_a_diverged_model_makes_is_not_served(monkeypatch: pytest.MonkeyPatch) -> None:
+    blocks = [pa.table({"id": [one], "title": ["T"], "train_count": [1]}) for one in "ab"]
+    monkeypatch.setattr(served_items, "entity_blocks", lambda *_, **__: iter(blocks))
+    monkeypatch.setattr(served_items, "transform_tensors", lambda block, *_, **__: block["id"][0].as_py())
+    made = {"a": [[1.0, 2.0]], "b": [[1.0, float("nan")]]}
+    graph: Any = SimpleNamespace(embed_items=lambda one: SimpleNamespace(numpy=lambda: made[one]))
+    spec: Any = SimpleNamespace(model=SimpleNamespace(hidden=[2]))
+    with pytest.raises(StageError, match="expected finite embeddings, found 1 item embeddings with NaN or infinity"):
+        embed_items(graph, SimpleNamespace(), spec=spec)  # type: ignore[arg-type]
 
 
 def test_another_title_or_number_is_another_digest() -> None:
