@@ -101,8 +101,8 @@ def ask(models, tmp_path, capsys):
 
 def test_a_verdict_by_a_cut_off_that_sees_all_items_is_warned_of(ask, monkeypatch):
     assert "warning" not in ask("good")[2]
-    monkeypatch.setattr("model.ranking.cut_off.CUT_OFF", 60)
-    said = "nothing can be chosen by Recall@60: the verdict says nothing of what a model recommends\n"
+    monkeypatch.setattr("model.ranking.cut_off.CUT_OFF", 59)
+    said = "nothing can be chosen by Recall@59: the verdict says nothing of what a model recommends\n"
     assert said in ask("good")[2]
 
 
