@@ -220,6 +220,9 @@ def test_buckets_of_unknown_terms_lie_behind_the_terms_of_either_day(monkeypatch
     today = SimpleNamespace(manifest=SimpleNamespace(vocabularies={"page": 2}), transform_directory="today/transform")
     found = _indices_before(yesterday, "page", dataset=today, rows=4)  # type: ignore[arg-type]
     assert found.tolist() == [2, -1, 3, 4]
+    # Without a vocabulary a row is a bucket.
+    found = _indices_before(yesterday, "words", dataset=today, rows=3)  # type: ignore[arg-type]
+    assert found.tolist() == [0, 1, 2]
 
 
 def test_each_term_s_row_and_slots_are_carried_over_and_a_vocabulary_is_read_once(
@@ -242,27 +245,27 @@ def test_each_term_s_row_and_slots_are_carried_over_and_a_vocabulary_is_read_onc
         counts={"best_step": 8},
     )
     learned = {
-        "default/item/page": [7.0, 8.0],
+        "default/query/page": [7.0, 8.0],
         "table/page": [[1.0, 1.0], [2.0, 2.0], [3.0, 3.0], [4.0, 4.0]],
         "row_optimizer/page/accumulator": [[0.1], [0.2], [0.3], [0.4]],
     }
     pack(checkpoint_path(str(tmp_path), step=8), {name: np.array(rows, np.float32) for name, rows in learned.items()})
     variables = {
-        "default/item/page": tf.Variable([0.0, 0.0]),
+        "default/query/page": tf.Variable([0.0, 0.0]),
         "table/page": tf.Variable(tf.zeros([3, 2])),
         "row_optimizer/page/accumulator": tf.Variable([[0.5], [0.5], [0.5]]),
     }
     today = SimpleNamespace(
         manifest=SimpleNamespace(vocabularies={"page": 2}),
         transform_directory="today/transform",
-        features=lambda _: [EncodedFeature("item/page", "page", "categorical", "page", 3)],
-        query_inputs=list,
+        features=lambda _: [],
+        query_inputs=lambda: [EncodedFeature("query/page", "page", "categorical", "page", 3)],
     )
     training = SimpleNamespace(learned=lambda: dict(variables))
     found = carry_over(FinishedModel(str(tmp_path), manifest), training, dataset=today)  # type: ignore[arg-type]
     assert found == (2, 3)
     # Today's are c, x, and the bucket of unknown ones.
-    assert variables["default/item/page"].numpy().tolist() == [7, 8]
+    assert variables["default/query/page"].numpy().tolist() == [7, 8]
     assert variables["table/page"].numpy().tolist() == [[3, 3], [7, 8], [4, 4]]
     assert (
         variables["row_optimizer/page/accumulator"].numpy().tolist()
