@@ -95,28 +95,40 @@ def test_what_failed_to_install_is_made_again(installing: Path, target: str, mad
 
 PYTHON = """#!/bin/sh
 case $1 in
-  --version) echo Python $(cat "$0.version") ;;
-  -m) echo "$*" >> cleared ;;
+  --version) echo Python $(cat version) ;;
+  -m) echo cleared >> calls ;;
+  pip) echo "$* $(cat)" >> calls; test ! -e uv-fails ;;
 esac
 """
+"""In the place of Python, pip and uv."""
+CLEARED = ["cleared", "pip sync --quiet --python .venv/bin/python --require-hashes requirements.lock "]
+UPDATED = ["pip sync --quiet --python .venv/bin/python --no-build-isolation requirements.lock - -e ."]
 
 
-def test_an_environment_that_is_whole_and_of_this_python_is_not_emptied(checkout: Path) -> None:
+def test_only_an_environment_that_is_whole_and_of_this_place_and_python_is_not_emptied(checkout: Path) -> None:
     for name in ("python-of-here", ".venv/bin/python", ".venv/bin/pip", ".venv/bin/uv"):
-        path = checkout / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(PYTHON)
-        path.chmod(0o755)
-        path.with_name(f"{path.name}.version").write_text("3.12.4")
-    for is_whole, version, cleared in ((True, "3.12.4", 0), (False, "3.12.4", 1), (True, "3.13.0", 2)):
-        (checkout / ".venv/.ready").unlink(missing_ok=True)
-        if is_whole:
-            (checkout / ".venv/.ready").touch()
+        (checkout / name).parent.mkdir(parents=True, exist_ok=True)
+        (checkout / name).write_text(PYTHON)
+        (checkout / name).chmod(0o755)
+
+    def set_up(*, version: str = "3.12.4") -> list[str]:
+        (checkout / "version").write_text(version)
+        (checkout / "calls").write_text("")
+        if (checkout / ".venv/.ready").exists():
             os.utime(checkout / ".venv/.ready", (0, 0))  # older than the lock
-        (checkout / "python-of-here.version").write_text(version)
-        assert _run(checkout, "setup", "PYTHON=./python-of-here").returncode == 0
-        told = (checkout / "cleared").read_text() if (checkout / "cleared").exists() else ""
-        assert told == "-m venv --clear .venv\n" * cleared
+        _run(checkout, "setup", "PYTHON=./python-of-here")
+        return (checkout / "calls").read_text().splitlines()
+
+    assert set_up() == CLEARED + UPDATED
+    assert set_up() == UPDATED
+    (checkout / "uv-fails").touch()
+    assert set_up() == UPDATED
+    (checkout / "uv-fails").unlink()
+    assert set_up() == CLEARED + UPDATED
+    assert set_up(version="3.13.0") == CLEARED + UPDATED
+    ready = checkout / ".venv/.ready"
+    ready.write_text(ready.read_text().replace(str(checkout), "/where/it/was"))
+    assert set_up(version="3.13.0") == CLEARED + UPDATED
 
 
 def test_airflow_s_folder_of_dags_outlives_its_environment(installing: Path) -> None:
