@@ -34,14 +34,14 @@ def are_beyond_latest(lines: pa.Table, most: int) -> npt.NDArray[np.bool_]:
     """
     beyond = np.zeros(lines.num_rows, bool)
     users = _users(lines)
-    rows = np.flatnonzero((np.bincount(users) > most)[users])
-    if not len(rows):
+    of_busy = np.flatnonzero((np.bincount(users) > most)[users])
+    if not len(of_busy):
         return beyond
-    users, lines = users[rows], lines.select(["item_id", "timestamp", "place"]).take(pa.array(rows))
-    time, place = (lines.column(name).cast(pa.int64()).to_numpy() for name in ("timestamp", "place"))
-    tie = hash_texts(lines.column("item_id").combine_chunks(), _TIE_SEED)
+    users, busy = users[of_busy], lines.select(["item_id", "timestamp", "place"]).take(pa.array(of_busy))
+    time, place = (busy.column(name).cast(pa.int64()).to_numpy() for name in ("timestamp", "place"))
+    tie = hash_texts(busy.column("item_id").combine_chunks(), _TIE_SEED)
     order = np.lexsort((place, tie, -time, users))
-    beyond[rows[order[place_in_run(users[order]) >= most]]] = True
+    beyond[of_busy[order[place_in_run(users[order]) >= most]]] = True
     return beyond
 
 

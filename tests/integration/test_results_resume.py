@@ -27,7 +27,7 @@ BUILDS = {
     "wikispeedia-links-text-cold-unknown-2": ("wikispeedia-links-text", [*UNKNOWN, "split.seed=2"]),
     "wikispeedia-sessions": ("wikispeedia-sessions", []),
 }
-"""Directory -> the spec, and the overrides that the commands in README and docs/comparing.md give."""
+"""Directory -> the spec, and the overrides that the commands in docs/comparing.md give."""
 KEPT = [(path.parts[-4], path) for path in sorted(RESULTS.glob("*/studies/fraction-*/shapes.json"))]
 
 

@@ -297,7 +297,7 @@ def test_in_bfloat16_the_loss_is_the_same_and_the_gradient_nearly():
     assert loss == half_loss
     for gradient, expected in zip(rounded, exact, strict=True):
         assert gradient.dtype == np.float32
-        assert 1e-5 < np.linalg.norm(gradient - expected) / np.linalg.norm(expected) < 5e-3
+        assert 1e-3 < np.linalg.norm(gradient - expected) / np.linalg.norm(expected) < 5e-3
 
 
 @pytest.mark.parametrize("temperature", [0.1, 0.05])  # of losses of 0.04 and 0.0008
@@ -323,7 +323,7 @@ def test_in_bfloat16_the_gradient_of_nearly_equal_views_is_more_than_rounding(te
             )
         gradients.append([gradient.numpy() for gradient in tape.gradient(loss, [rows, columns])])
     for exact, rounded in zip(*gradients, strict=True):
-        assert 1e-5 < np.linalg.norm(rounded - exact) / np.linalg.norm(exact) < 1e-2
+        assert 1e-3 < np.linalg.norm(rounded - exact) / np.linalg.norm(exact) < 1e-2
 
 
 def test_in_bfloat16_the_gradient_of_items_that_are_uniform_negatives_too_is_more_than_rounding():
