@@ -1,6 +1,6 @@
 """The columns that are read of the log or a table, and which keys of the spec name them."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import pyarrow as pa
@@ -45,7 +45,7 @@ def check_names(names: Sequence[str], columns: Columns, *, path: str) -> None:
     """
     missing = [name for name in columns.required.values() if name not in names]
     if missing:
-        raise StageError(f"{path}: expected a column {missing[0]}, found {', '.join(names)}")
+        raise StageError(f"{path}: expected a column {missing[0]}, found {names_in_words(names)}")
     check_once(names, columns, path=path)
 
 
@@ -57,4 +57,9 @@ def check_once(names: Sequence[str], columns: Columns, *, path: str) -> None:
     """
     twice = [name for name in columns.schema.names if names.count(name) > 1]
     if twice:
-        raise StageError(f"{path}: expected one column {twice[0]}, found {', '.join(names)}")
+        raise StageError(f"{path}: expected one column {twice[0]}, found {names_in_words(names)}")
+
+
+def names_in_words(names: Iterable[str]) -> str:
+    """The columns that were found, for errors; one without a name, as of an index that pandas wrote, is `''`."""
+    return ", ".join(name or "''" for name in names) or "none"

@@ -17,7 +17,7 @@ import pyarrow.parquet as pq
 
 from features.spec.spec import Spec
 from pipelines.aggregation.blocks import read_blocks
-from pipelines.aggregation.columns import Columns, check_once
+from pipelines.aggregation.columns import Columns, check_once, names_in_words
 from pipelines.aggregation.csv_files import read_header
 from pipelines.aggregation.input_files import FileRange, InputFile
 from pipelines.aggregation.inputs import Inputs
@@ -80,7 +80,7 @@ def _check_columns(files: list[InputFile], columns: Columns) -> None:
     names = schema.names
     for key, column in columns.required.items():
         if column not in names:
-            raise _absent(key, column, where=first.path, names=names)
+            raise _absent(key, columns, where=first.path, names=names)
     others = {key: column for key, column in columns.optional.items() if key not in columns.required}
     looked_at = files if others and len(files) <= _FEW else [first]
     schemas = [schema, *map(_schema_of, looked_at[1:])]
@@ -91,7 +91,7 @@ def _check_columns(files: list[InputFile], columns: Columns) -> None:
         lacking = [(path, header) for path, header in named if column not in header]
         if len(lacking) == len(files):
             where = first.path if len(files) == 1 else f"{first.path} or {len(files) - 1} more"
-            raise _absent(key, column, where=where, names=names)
+            raise _absent(key, columns, where=where, names=names)
         if lacking:
             _warn(key, column, lacking=lacking)
     check_types(schema, columns, path=first.path)
@@ -102,7 +102,7 @@ def _compare_lines(file: InputFile, columns: Columns) -> None:
     names = _names_in_lines(file)
     unread = names.difference(columns.keys)
     for column, key in reversed(columns.keys.items()) if names else ():
-        found = f"; found {', '.join(sorted(names))}" if key in columns.required else ""
+        found = f"; found {names_in_words(sorted(names))}" if key in columns.required else ""
         hint = "" if column in names else did_you_mean(column, unread, otherwise=found)
         if hint:
             lacking = f"none of the first lines of {file.path} has it"
@@ -121,14 +121,16 @@ def _names_in_lines(file: InputFile) -> set[str]:
     return names
 
 
-def _absent(key: str, column: str, *, where: str, names: Sequence[str]) -> StageError:
+def _absent(key: str, columns: Columns, *, where: str, names: Sequence[str]) -> StageError:
+    column = {**columns.required, **columns.optional}[key]
     none = ", or null if there is none" if re.fullmatch(r"sources\.\w+\.(event|timestamp|title)", key) else ""
-    remedy = f"name the right one in the spec{none}"
+    unread = set(names).difference(columns.keys)
+    remedy = did_you_mean(column, unread, otherwise=f"; name the right one in the spec{none}")
     if len(names) == 1 and (other := re.search(r"[;|\t]", names[0])):
-        remedy = f"{other[0]!r} seems to stand between its fields: name it as the source's delimiter"
+        remedy = f"; {other[0]!r} seems to stand between its fields: name it as the source's delimiter"
     if not names:
-        remedy = "its first line is empty: have it name the columns"
-    return StageError(f"{key}: expected a column '{column}' in {where}, found {', '.join(names) or 'none'}; {remedy}")
+        remedy = "; its first line is empty: have it name the columns"
+    return StageError(f"{key}: expected a column '{column}' in {where}, found {names_in_words(names)}{remedy}")
 
 
 def _warn(key: str, column: str, *, lacking: list[tuple[str, list[str]]]) -> None:
@@ -137,7 +139,7 @@ def _warn(key: str, column: str, *, lacking: list[tuple[str, list[str]]]) -> Non
     more = f" and {len(lacking) - 1} more" if len(lacking) > 1 else ""
     print(
         f"warning: {key}: expected a column '{column}' in every file, but it is missing in {path}{more}, whose rows "
-        f"are taken without; found {', '.join(names) or 'none'}",
+        f"are taken without; found {names_in_words(names)}",
         file=sys.stderr,
     )
 

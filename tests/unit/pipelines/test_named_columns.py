@@ -80,9 +80,9 @@ def test_of_a_column_that_each_json_line_must_have_it_says_what_the_first_have_i
     ("files", "expected"),
     [
         (
-            {"items.csv": b"id,name,prize\n"},
-            "sources.items.id: expected a column 'app' in TMP/items.csv, found id, name, prize; name the right one in "
-            "the spec",
+            {"items.csv": b",id,name,prize\n"},
+            "sources.items.id: expected a column 'app' in TMP/items.csv, found '', id, name, prize; name the right one "
+            "in the spec",
         ),
         (
             {"items.csv": b"app;name;prize\n"},
@@ -101,8 +101,8 @@ def test_of_a_column_that_each_json_line_must_have_it_says_what_the_first_have_i
         ),
         (
             {"items.1.csv": b"app,name,price\n", "items.2.parquet": parquet("app", "name")},
-            "item.features.price: expected a column 'prize' in TMP/items.1.csv or 1 more, found app, name, price; name "
-            "the right one in the spec",
+            "item.features.price: expected a column 'prize' in TMP/items.1.csv or 1 more, found app, name, price; did "
+            "you mean 'price'?",
         ),
         (
             {"log.csv": b"\nu,a\n"},
