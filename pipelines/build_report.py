@@ -17,16 +17,18 @@ def print_report(manifest: Manifest, directory: str, *, as_json: bool) -> None:
         print(manifest.to_json().decode(), end="")
         return
     kind = "examples" if manifest.stage == "dataset" else "pairs"
-    table = _table_of_lines(f"{manifest.stage.capitalize()} {directory}", manifest)
-    for split in SPLITS:
-        table.add_row(f"{split} {kind}", f"{manifest.counts[f'{kind}/{split}']:,}")
+    made = {split: manifest.counts[f"{kind}/{split}"] for split in SPLITS}
+    table = _table_of_lines(f"{manifest.stage.capitalize()} {directory}", manifest, made=sum(made.values()))
+    for split, number in made.items():
+        table.add_row(f"{split} {kind}", f"{number:,}")
     _add_entities(table, manifest.counts)
     for vocabulary, terms in manifest.vocabularies.items():
         table.add_row(f"vocabulary {vocabulary}", f"{terms:,}")
     console().print(table)
 
 
-def _table_of_lines(title: str, manifest: Manifest) -> Table:
+def _table_of_lines(title: str, manifest: Manifest, *, made: int) -> Table:
+    """What became of the lines, of which those that are kept made so many examples or pairs."""
     counts = manifest.counts
     table = Table(title=title, title_justify="left")
     table.add_column("what")
@@ -36,7 +38,10 @@ def _table_of_lines(title: str, manifest: Manifest) -> Table:
     for name, lines in counts.items():
         if name.startswith("filtered/"):
             table.add_row(f"  filtered: {name.removeprefix('filtered/')}", f"{lines:,}")
-    table.add_row("  kept", f"{counts['lines/kept']:,}", end_section=True)
+    table.add_row("  kept", f"{counts['lines/kept']:,}")
+    if repeats := counts["lines/kept"] - made:
+        table.add_row("    repeats of a pair", f"{repeats:,}")
+    table.add_section()
     # Rows of a table are none of the log's lines, whose numbers add up.
     for name in ("items", "queries"):
         if rejects_of(name, manifest.rejected):

@@ -167,7 +167,9 @@ def test_a_recorded_spec_with_an_unknown_key_is_refused(stage, counts) -> None:
 def test_the_report_counts_queries_without_a_row(capsys) -> None:
     counts = OF_A_DATASET | {"queries": 1200, "queries/without_row": 1100}
     print_report(made("dataset", counts), "out", as_json=False)
-    assert "without a row in the query table │ 1,100" in " ".join(capsys.readouterr().out.split())
+    said = " ".join(capsys.readouterr().out.split())
+    assert "without a row in the query table │ 1,100" in said
+    assert "repeats" not in said, "each of the 9 lines is an example"
 
 
 def test_the_report_keeps_the_rejects_of_tables_apart_from_the_lines_of_the_log(capsys) -> None:
@@ -177,11 +179,12 @@ def test_the_report_keeps_the_rejects_of_tables_apart_from_the_lines_of_the_log(
     for stage, counted, last in (("dataset", OF_A_DATASET, "examples"), ("aggregate", OF_AN_AGGREGATE, "pairs")):
         print_report(made(stage, counted | counts).model_copy(update={"rejected": rejected}), "out", as_json=False)
         rows = [line.replace("│", "").split() for line in capsys.readouterr().out.splitlines() if "│" in line]
-        assert rows[:8] == [
+        assert rows[:9] == [
             ["lines", "read", "602"],
             ["rejected:", "unknown_item", "130"],
             ["filtered:", "duplicate", "2"],
             ["kept", "470"],
+            ["repeats", "of", "a", "pair", "461"],
             ["rows", "of", "the", "table", "of", "items", "50"],
             ["rejected:", "bad_id", "1"],
             ["rejected:", "wrong_type", "(n)", "8"],
