@@ -165,7 +165,7 @@ def _distinct(entities: pa.Table, label: str, *, names: Mapping[int, NamedFile])
     """The entities without their places.
 
     Raises:
-        StageError: If an id stands twice, naming both places.
+        StageError: If an id stands twice, naming both places; other shards may have more such ids.
     """
     ids = entities.column("id")
     if pc.count_distinct(ids).as_py() < entities.num_rows:
@@ -178,6 +178,6 @@ def _distinct(entities: pa.Table, label: str, *, names: Mapping[int, NamedFile])
         more = f" (at least {others} more {'id stands' if others == 1 else 'ids stand'} there twice)" if others else ""
         raise StageError(
             f"{label}: expected each id once, but '{first}' stands at {where}{more}; "
-            "remove the duplicates from the table"
+            "there may be more: remove all duplicates from the table"
         )
     return entities.drop_columns(["place"])

@@ -135,7 +135,7 @@ def test_a_file_that_ends_too_soon(fail: Callable[..., str]) -> None:
         (
             {"items/b.jsonl": json_lines([{"item_id": "b1"}, {"item_id": "a3"}])},
             "items: expected each id once, but 'a3' stands at items/b.jsonl, byte 18 and items/items.jsonl, byte 54; "
-            "remove the duplicates from the table",
+            "there may be more: remove all duplicates from the table",
         ),
     ],
     ids=[

@@ -293,7 +293,7 @@ def test_what_it_says_of_bad_input_is_one_line_and_leaves_no_manifest(run: Run, 
     assert doubled.code == 1
     assert doubled.error.startswith("error: items: expected each id once, but 'a00")
     assert "stands at items-" in doubled.error
-    assert doubled.error.endswith("remove the duplicates from the table")
+    assert doubled.error.endswith("; there may be more: remove all duplicates from the table")
     for output in ("a", "b"):
         assert not (tmp_path / output / "manifest.json").exists()
 

@@ -23,7 +23,7 @@ def test_a_query_that_stands_twice_in_its_table_is_refused_with_both_places() ->
         join_queries([pack(pa.Table.from_pylist(rows[::-1], schema))], counts, spec=SPEC, names=names)
     assert str(caught.value) == (
         "queries: expected each id once, but 'u' stands at queries.jsonl, byte 0 and queries.jsonl, byte 3 (at least 1 "
-        "more id stands there twice); remove the duplicates from the table"
+        "more id stands there twice); there may be more: remove all duplicates from the table"
     )
     queries, _ = join_queries([pack(pa.Table.from_pylist(rows[:3], schema))], counts, spec=SPEC, names=names)
     assert queries["id"].to_pylist() == ["v"]
