@@ -37,8 +37,12 @@ def _count_values(column: pa.Array) -> int:
     return total(present)
 
 
-def check_columns(counts: Mapping[str, int]) -> None:
+def check_columns(counts: Mapping[str, int], hints: Mapping[str, str]) -> None:
     """Fails for a column that holds nothing in a whole source.
+
+    Args:
+        counts: Of the whole job.
+        hints: Of the job's columns, by key.
 
     Raises:
         StageError: Naming the key and the column.
@@ -47,6 +51,6 @@ def check_columns(counts: Mapping[str, int]) -> None:
         if name.startswith(_PREFIX) and not values:
             _, source, key, column = name.split("\t", 3)
             raise StageError(
-                f"{key}: expected a column '{column}' in the {source}, but none of its lines has a value there; "
-                "correct the name, or leave it out of the spec"
+                f"{key}: expected a column '{column}' in the {source}, but none of its lines has a value there"
+                f"{hints.get(key, '; correct the name, or leave it out of the spec')}"
             )

@@ -27,8 +27,11 @@ def check_input(counts: dict[str, int], job: Job) -> None:
             optional column; or if no training pair is left, or no test pair of a split by time.
     """
     spec, directory, tables = job.spec, job.target.directory, raw_tables(job.spec)
-    expected = {name: expected_table_columns(t.source, t.columns.schema, table=name) for name, t in tables.items()}
-    expected["log"] = expected_columns(spec.sources.interactions, log_columns(spec).schema)
+    expected = {
+        name: expected_table_columns(t.source, t.columns.schema, table=name, hints=job.column_hints)
+        for name, t in tables.items()
+    }
+    expected["log"] = expected_columns(spec.sources.interactions, log_columns(spec).schema, hints=job.column_hints)
     for source in ("log", *tables):
         check_files(counts, source, expected=expected[source], directory=directory)
     check_partitions(counts, job.partitions)
@@ -46,7 +49,7 @@ def check_input(counts: dict[str, int], job: Job) -> None:
         if sum(mine.values()) == read[source]:
             check_files(counts, source, expected=expected[source], directory=directory, enough=1)
         _check_rejects(source, mine, lines=read[source], sources=spec.sources, directory=directory)
-    check_columns(counts)
+    check_columns(counts, job.column_hints)
     _check_pairs(counts, spec)
 
 

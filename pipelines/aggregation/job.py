@@ -1,6 +1,6 @@
 """What a job makes of what, as its steps and its manifest know it; whether it reads raw logs or an aggregate."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from features.made_under import made_under
@@ -27,6 +27,8 @@ class Job:
     """By {date}, of all sources."""
     table_days: dict[str, str]
     """Table in partitions by {date} -> the day of the one that is read."""
+    column_hints: dict[str, str] = field(default_factory=dict)
+    """Key of the spec -> what the input seems to have in place of the column that it names, for errors."""
 
     @property
     def made_from(self) -> MadeFrom:

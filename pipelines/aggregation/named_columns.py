@@ -2,7 +2,8 @@
 
 What is wrong there is told before a job starts. Only the first file is looked at for what every file must have, and for
 Parquet's types; what some may lack is warned of, and wrong if all do, which is looked at where they are few. The rest
-the job finds out. JSON lines name what each has: of a column that the first ones lack a warning says what they have.
+the job finds out. JSON lines name what each has: of a column that the first ones lack a warning says what they have,
+and so does the error of the job if all lines lack it.
 """
 
 import re
@@ -33,7 +34,7 @@ _FIRST_LINES, _FIRST_BYTES = 100, 1 << 20
 """Of JSON lines, what is looked at: a file may be one line, and its objects take ten times their bytes."""
 
 
-def check_named_columns(inputs: Inputs, spec: Spec) -> None:
+def check_named_columns(inputs: Inputs, spec: Spec) -> dict[str, str]:
     """Fails for a column that a source in CSV or Parquet lacks or has twice, or that Parquet has in another type.
 
     Says on stderr which column of a feature or title only some of its files lack, and which one the first JSON lines of
@@ -43,16 +44,21 @@ def check_named_columns(inputs: Inputs, spec: Spec) -> None:
         inputs: The files of a build.
         spec: The dataset's spec.
 
+    Returns:
+        Key of the spec -> what the first JSON lines have in place of its column, as `did_you_mean` words it.
+
     Raises:
         StageError: Naming the key, the column, the file and the columns or the type that it has; or if a header can't
             be read, or is there though the spec names the columns.
     """
+    hints = dict[str, str]()
     tables = {name: (inputs.tables[name], table.columns) for name, table in raw_tables(spec).items()}
     for name, (files, columns) in {"interactions": (inputs.log, log_columns(spec)), **tables}.items():
         _check_header(name, files[0])
         _check_columns(files, columns)
         if files[0].format == "jsonl":
-            _compare_lines(files[0], columns)
+            hints |= _compare_lines(files[0], columns)
+    return hints
 
 
 def _check_header(name: str, file: InputFile) -> None:
@@ -97,9 +103,9 @@ def _check_columns(files: list[InputFile], columns: Columns) -> None:
     check_types(schema, columns, path=first.path)
 
 
-def _compare_lines(file: InputFile, columns: Columns) -> None:
-    """Says on stderr what the first lines have in place of a column that none of them has."""
-    names = _names_in_lines(file)
+def _compare_lines(file: InputFile, columns: Columns) -> dict[str, str]:
+    """Says on stderr what the first lines have in place of a column that none of them has, and gives that by key."""
+    names, hints = _names_in_lines(file), dict[str, str]()
     unread = names.difference(columns.keys)
     for column, key in reversed(columns.keys.items()) if names else ():
         found = f"; found {names_in_words(sorted(names))}" if key in columns.required else ""
@@ -107,6 +113,8 @@ def _compare_lines(file: InputFile, columns: Columns) -> None:
         if hint:
             lacking = f"none of the first lines of {file.path} has it"
             print(f"warning: {key}: expected a column '{column}', but {lacking}{hint}", file=sys.stderr)
+            hints[key] = hint
+    return hints
 
 
 def _names_in_lines(file: InputFile) -> set[str]:

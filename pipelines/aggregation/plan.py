@@ -89,7 +89,7 @@ def make_plan(arguments: argparse.Namespace, spec: Spec) -> Plan:
         paths = [file.path for file in files if file.format != "bigquery"]
         refuse_within(arguments.output, *paths, named=f"sources.{name}.path")
     tell_table_days(inputs.table_days, spec.sources, end=window.end)
-    check_named_columns(inputs, spec)
+    column_hints = check_named_columns(inputs, spec)
     target = Target(rooted(arguments.output), new_run_id(), inputs.shards(arguments.shards))
     pseudonyms = load_pseudonyms(spec.sources.pseudonymise)
     job = Job(
@@ -100,5 +100,6 @@ def make_plan(arguments: argparse.Namespace, spec: Spec) -> Plan:
         item_join=choose_join(spec.sources.item_join, inputs.item_bytes),
         partitions=inputs.partitions,
         table_days={table: found.day for table, found in inputs.table_days.items()},
+        column_hints=column_hints,
     )
     return Plan(job, inputs, window=window, bounds=bounds, pseudonyms=pseudonyms)

@@ -29,29 +29,46 @@ _ONE_OBJECT = (
 _MALFORMED = ("not_json", "invalid_utf8", "unbalanced_quote", "bare_return", "nul_byte", "repeated_header")
 
 
-def expected_columns(source: InteractionSource, columns: pa.Schema) -> dict[str, str]:
-    """Reason to reject a line of a log, read with these columns -> what was expected of them."""
+def expected_columns(source: InteractionSource, columns: pa.Schema, *, hints: Mapping[str, str]) -> dict[str, str]:
+    """What is expected of a line of a log.
+
+    Args:
+        source: The log.
+        columns: Those that are read.
+        hints: Of the job's columns, by key.
+
+    Returns:
+        Reason to reject a line -> what was expected of its columns.
+    """
     times = f"times in {expected_times(source)} in the column {source.timestamp}"
     types = _types_in_words(columns, source, name="interactions")
     if source.timestamp is not None:
         types[wrong_type(source.timestamp)] = times
     if source.event is not None:
         types[wrong_type(source.event)] += f" ({EVENT}; other numbers in quotes, as positive_events has them)"
+
+    def column(name: str, more: str = "") -> str:
+        key = f"sources.interactions.{name}"
+        return f"a column {getattr(source, name)} ({key}{hints.get(key, '')}{more})"
+
     return {
-        "missing_query_id": f"a column {source.query_id} (sources.interactions.query_id)",
-        "missing_item_id": f"a column {source.item_id} (sources.interactions.item_id)",
-        "missing_event": f"a column {source.event} (sources.interactions.event; null where the log has no events)",
-        "missing_timestamp": f"a column {source.timestamp} (sources.interactions.timestamp)",
+        "missing_query_id": column("query_id"),
+        "missing_item_id": column("item_id"),
+        "missing_event": column("event", "; null where the log has no events"),
+        "missing_timestamp": column("timestamp"),
         "bad_timestamp": times,
         "field_count": _FIELDS,
         **types,
     }
 
 
-def expected_table_columns(source: TableSource, columns: pa.Schema, *, table: str) -> dict[str, str]:
-    """As `expected_columns`, of a table, items or queries, that is read with these columns."""
+def expected_table_columns(
+    source: TableSource, columns: pa.Schema, *, table: str, hints: Mapping[str, str]
+) -> dict[str, str]:
+    """As `expected_columns`, of a row of a table, items or queries."""
+    key = f"sources.{table}.id"
     return {
-        "bad_id": f"ids in a column {source.id} (sources.{table}.id)",
+        "bad_id": f"ids in a column {source.id} ({key}{hints.get(key, '')})",
         "field_count": _FIELDS,
         **_types_in_words(columns, source, name=table),
     }

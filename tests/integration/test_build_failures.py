@@ -149,6 +149,25 @@ def test_input_that_can_t_be_used(fail: Callable[..., str], files: dict[str, byt
 
 
 @pytest.mark.usefixtures("only_read")
+@pytest.mark.parametrize(
+    ("key", "column", "what"),
+    [("interactions.item_id", "item", "a column"), ("interactions.query_id", "query", "a column"),
+     ("items.id", "item", "ids in a column")],
+)  # fmt: skip
+def test_the_error_of_an_id_column_that_no_json_line_has_says_what_they_have(
+    build: Any, write_raw: Any, tmp_path: Path, key: str, column: str, what: str
+) -> None:
+    raw = write_raw(tmp_path / "raw", GOOD)
+    built = build(tmp_path / "dataset", SPEC, "--set", f"sources.{key}={column}", raw=raw)
+    file, lines = ("items/items.jsonl", 5) if key == "items.id" else ("log/good.jsonl", 60)
+    assert (built.code, built.error) == (
+        1,
+        f"error: {raw}/{file}: expected {what} {column} (sources.{key}; did you mean '{column}_id'?), but none of its "
+        f"{lines} lines has that; see {tmp_path}/dataset/rejects/",
+    )
+
+
+@pytest.mark.usefixtures("only_read")
 def test_a_partition_of_empty_files_is_an_empty_partition(fail: Callable[..., str]) -> None:
     lines = [row | {"at": "2024-01-01T12:00:00Z"} for row in LINES]
     files = {

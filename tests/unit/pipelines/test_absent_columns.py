@@ -55,7 +55,7 @@ def test_one_value_in_all_batches_is_enough_and_an_empty_list_is_one():
     first = count_present(rows(name=["a", None], tags=[[], None]), "items", columns=KEYS)
     second = count_present(rows(prize=[None, 0.0]), "items", columns=KEYS)
     assert list(first.values()) == [1, 0, 1]
-    check_columns({name: first[name] + second[name] for name in first})
+    check_columns({name: first[name] + second[name] for name in first}, {})
 
 
 def test_an_empty_text_and_a_number_that_is_none_are_no_values():
@@ -70,9 +70,10 @@ def test_an_empty_text_and_a_number_that_is_none_are_no_values():
 def test_a_column_without_a_value_is_named_and_counts_of_columns_are_for_this_check_alone():
     counts = count_present(rows(name=["a", "b"], tags=[["x"], []]), "items", columns=KEYS) | {"lines/read": 2}
     with pytest.raises(StageError) as caught:
-        check_columns(counts)
-    assert str(caught.value) == (
-        "item.features.price: expected a column 'prize' in the items, but none of its lines has a value there; "
-        "correct the name, or leave it out of the spec"
-    )
+        check_columns(counts, {})
+    lacking = "item.features.price: expected a column 'prize' in the items, but none of its lines has a value there"
+    assert str(caught.value) == f"{lacking}; correct the name, or leave it out of the spec"
+    with pytest.raises(StageError) as hinted:
+        check_columns(counts, {"item.features.price": "; did you mean 'price'?"})
+    assert str(hinted.value) == f"{lacking}; did you mean 'price'?"
     assert without_files(counts) == {"lines/read": 2}

@@ -24,14 +24,14 @@ SPEC = small_tree(
     item={"price": {"kind": "numeric", "column": "prize"}},
 )
 LOG, ITEMS = b"query_id,item_id,event,at\nu,a,get,1\n", b"app,name,prize\na,A,1\n"
-Check = Callable[[dict[str, bytes]], None]
+Check = Callable[[dict[str, bytes]], dict[str, str]]
 
 
 @pytest.fixture
 def check(tmp_path: Path) -> Check:
     """Holds these files to the spec, beside a good log and a good item table if there is none among them."""
 
-    def run(files: dict[str, bytes]) -> None:
+    def run(files: dict[str, bytes]) -> dict[str, str]:
         for name, content in {"log.csv": LOG, "items.csv": ITEMS}.items():
             if not any(other.startswith(name.split(".")[0]) for other in files):
                 (tmp_path / name).write_bytes(content)
@@ -39,7 +39,7 @@ def check(tmp_path: Path) -> Check:
             (tmp_path / name).write_bytes(content)
         spec = Spec.model_validate(SPEC)
         inputs = find_inputs(spec, str(tmp_path), window=DataWindow())
-        check_named_columns(inputs, spec)
+        return check_named_columns(inputs, spec)
 
     return run
 
@@ -60,7 +60,8 @@ def parquet(*columns: str, rows: int = 1) -> bytes:
 def test_of_the_first_json_lines_it_says_what_is_called_nearly_as_a_column_they_lack(
     items: bytes, said: str | None, check: Check, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    check({"items.jsonl.gz": gzip.compress(items)})
+    hints = check({"items.jsonl.gz": gzip.compress(items)})
+    assert hints == ({"item.features.price": said} if said else {})
     lacking = f"expected a column 'prize', but none of the first lines of {tmp_path}/items.jsonl.gz has it"
     assert capsys.readouterr().err == (f"warning: item.features.price: {lacking}{said}\n" if said else "")
 

@@ -24,13 +24,15 @@ SPEC_OF_ALL = small_spec(sources={"max_reject_ratio": 1})
 
 
 def expected_of_log(source: InteractionSource, context: Side) -> dict[str, str]:
-    return expected_columns(source, raw_columns(source, context))
+    return expected_columns(source, raw_columns(source, context), hints={})
 
 
 EXPECTED = {
     "log": expected_of_log(InteractionSource(path="x"), Side()),
     **{
-        table: expected_table_columns(TableSource(path="x"), table_columns(TableSource(path="x")), table=table)
+        table: expected_table_columns(
+            TableSource(path="x"), table_columns(TableSource(path="x")), table=table, hints={}
+        )
         for table in ("items", "queries")
     },
 }
@@ -103,7 +105,7 @@ def test_types_are_told_in_the_words_of_the_spec() -> None:
         **of_features,
     }
     table = TableSource(path="x", title="name")
-    assert expected_table_columns(table, table_columns(table, side), table="items") == {
+    assert expected_table_columns(table, table_columns(table, side), table="items", hints={}) == {
         "bad_id": "ids in a column item_id (sources.items.id)",
         "field_count": "as many fields as columns",
         "wrong_type (item_id)": "text or integers in item_id",
@@ -124,7 +126,7 @@ def test_that_a_separator_is_for_csv_alone_is_told_where_lists_are_texts() -> No
     side = Side.model_validate({"features": {"tags": {"kind": "multivalued"}}})
     table = TableSource(path="x", list_separator="|")
     told = "lists of texts or integers in tags (sources.{}.list_separator goes with CSV alone)"
-    found = expected_table_columns(table, table_columns(table, side), table="items")
+    found = expected_table_columns(table, table_columns(table, side), table="items", hints={})
     assert found["wrong_type (tags)"] == told.format("items")
     assert found["wrong_type (item_id)"] == "text or integers in item_id"
     log = expected_of_log(InteractionSource(path="x", list_separator="|"), side)

@@ -56,7 +56,7 @@ def test_blank_lines_are_none_of_those_without_a_column():
     batch = batch_of([5.0] * 100, PLAIN)
     rows = batch.rows.set_column(batch.rows.schema.names.index("query_id"), "query_id", pa.nulls(100, pa.string()))
     found = validate_batch(replace(batch, rows=rows, blank=2), PLAIN, window=DataWindow(), pseudonyms=Pseudonyms())
-    expected = expected_columns(PLAIN.sources.interactions, log_columns(PLAIN).schema)
+    expected = expected_columns(PLAIN.sources.interactions, log_columns(PLAIN).schema, hints={})
     with pytest.raises(StageError, match=r"^x: expected a column query_id .*, but none of its 100 lines has that"):
         check_files(found.counts, "log", expected=expected, directory="d")
 
