@@ -116,7 +116,7 @@ def _of_unknown_items(counts: Mapping[str, int], rejected: Mapping[str, int], *,
         yield (
             f"sources.items: expected rows of the log's items, but {unknown:,} of {looked_up:,} good lines "
             f"({unknown / looked_up:.0%}) are of items without one, and are rejected; "
-            f"{cure_of_unknown_items(sources)}{or_bad}"
+            f"{cure_of_unknown_items(sources, counts)}{or_bad}"
         )
 
 

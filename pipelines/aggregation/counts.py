@@ -1,11 +1,19 @@
 """The counts of a job: those of its lines and of its sources, and what a manifest shows of them."""
 
 from collections.abc import Mapping
+from typing import Literal, TypeAlias, get_args
+
+import pyarrow as pa
+import pyarrow.compute as pc
 
 from stage.errors import StageError
 
 _BEFORE_USERS = ("blank", "not_positive", "outside_window")
 """The rules that filter lines before those of a user are looked at together, and before their items are looked up."""
+
+IdsOf: TypeAlias = Literal["unknown_item", "items"]
+"""Of the log, those that the item table lacks; or those of the item table."""
+_SUCH_AS = "such_as/"
 
 
 def positive_lines(counts: Mapping[str, int]) -> int:
@@ -30,8 +38,22 @@ def _source_of(reason: str) -> str:
 
 
 def without_files(counts: Mapping[str, int]) -> dict[str, int]:
-    """The counts of a whole job, without those of single files and columns."""
-    return {name: number for name, number in counts.items() if "\t" not in name}
+    """The counts of a whole job, without those of single files and columns, and with one id of each side at most."""
+    found = {name: number for name, number in counts.items() if "\t" not in name and not name.startswith(_SUCH_AS)}
+    return found | {f"{_SUCH_AS}{of}/{smallest}": 1 for of, smallest in ids_to_compare(counts).items()}
+
+
+def such_as(of: IdsOf, ids: pa.ChunkedArray) -> dict[str, int]:
+    """The smallest of some ids as the name of a count, so that one of all can be told."""
+    smallest = pc.min(ids.cast(pa.string())).as_py()
+    return {} if smallest is None else {f"{_SUCH_AS}{of}/{smallest}": 1}
+
+
+def ids_to_compare(counts: Mapping[str, int]) -> dict[IdsOf, str]:
+    """The smallest id of each side, by the counts of a whole job; empty if all items are known, or must not be told."""
+    sides: tuple[IdsOf, ...] = get_args(IdsOf)
+    found = {of: min(ids) for of in sides if (ids := below(f"{_SUCH_AS}{of}", counts))}
+    return found if len(found) == len(sides) else {}
 
 
 def shown_counts(counts: dict[str, int]) -> dict[str, int]:
@@ -56,6 +78,6 @@ def reconcile_lines(found: dict[str, int]) -> None:
         raise StageError(f"the job lost lines: read {found['lines/read']}, accounted for {parts}; please report this")
 
 
-def below(group: str, counts: dict[str, int]) -> dict[str, int]:
+def below(group: str, counts: Mapping[str, int]) -> dict[str, int]:
     """The counts named GROUP/NAME, by NAME, without zeros."""
     return {n.removeprefix(f"{group}/"): c for n, c in sorted(counts.items()) if n.startswith(f"{group}/") and c}

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from features.spec.sources import InteractionSource, Sources
 from features.spec.spec import Spec
 from pipelines.aggregation.absent_columns import check_columns
-from pipelines.aggregation.counts import below, positive_lines, rejects_of, window_lines
+from pipelines.aggregation.counts import below, ids_to_compare, positive_lines, rejects_of, window_lines
 from pipelines.aggregation.job import Job
 from pipelines.aggregation.log import EARLY, log_columns
 from pipelines.aggregation.partitions import check_partitions
@@ -48,20 +48,21 @@ def check_input(counts: dict[str, int], job: Job) -> None:
         mine = rejects_of(source, rejected)
         if sum(mine.values()) == read[source]:
             check_files(counts, source, expected=expected[source], directory=directory, enough=1)
-        _check_rejects(source, mine, lines=read[source], sources=spec.sources, directory=directory)
+        _check_rejects(source, counts, lines=read[source], sources=spec.sources, directory=directory)
     check_columns(counts, job.column_hints)
     _check_pairs(counts, spec)
 
 
-def _check_rejects(source: str, rejected: Mapping[str, int], *, lines: int, sources: Sources, directory: str) -> None:
+def _check_rejects(source: str, counts: Mapping[str, int], *, lines: int, sources: Sources, directory: str) -> None:
     """Fails where more of a source's lines are rejected than the spec allows."""
+    rejected = rejects_of(source, below("rejected", counts))
     limit, total = sources.max_reject_ratio, sum(rejected.values())
     if not total or total / lines <= limit:  # not limit * lines: 0.29 of 100 is less than 29
         return
     commonest = sorted(rejected.items(), key=lambda found: (-found[1], found[0]))[:3]
     reasons = ", ".join(f"{reason} {number:,}" for reason, number in commonest)
     nearly_all = total >= _NEARLY_ALL * lines
-    cure = _cure(rejected, sources) if source == "log" else cure_of_json(rejected)
+    cure = _cure(counts, sources) if source == "log" else cure_of_json(rejected)
     if cure and not nearly_all and _mostly_unknown(rejected):
         cure += "; or items have left the table: keep their rows or raise the ratio"
     mend = "mend the input or the spec" if nearly_all else "mend the input or raise the ratio"
@@ -101,22 +102,23 @@ def _cure_of_no_training(rejected: Mapping[str, int], counts: Mapping[str, int],
     if outside > _NEARLY_ALL * (window_lines(counts) + outside):
         return f"{compare_units(sources.interactions)}, and their days with --data-start to --data-end"
     looked_up, bad = positive_lines(counts), sum(rejected.values())
-    if bad > _NEARLY_ALL * looked_up and (cure := _cure(rejected, sources)):
+    if bad > _NEARLY_ALL * looked_up and (cure := _cure(counts, sources)):
         return cure
     if short > _NEARLY_ALL * (looked_up - bad - duplicate):
         return "check session.min_history, session.gap and session.window"
     return "check sources.interactions.positive_events and the split"
 
 
-def _cure(rejected: Mapping[str, int], sources: Sources) -> str | None:
+def _cure(counts: Mapping[str, int], sources: Sources) -> str | None:
     """What settles the bad lines of a log, if most of them are so for the same thing; else None.
 
     Args:
-        rejected: Reason -> lines of the log.
+        counts: Of the whole job.
         sources: The spec's section.
     """
+    rejected = rejects_of("log", below("rejected", counts))
     if _mostly_unknown(rejected):
-        return cure_of_unknown_items(sources)
+        return cure_of_unknown_items(sources, counts)
     return cure_of_json(rejected) or cure_of_times(rejected, sources.interactions)
 
 
@@ -124,11 +126,13 @@ def _mostly_unknown(rejected: Mapping[str, int]) -> bool:
     return 2 * rejected.get("unknown_item", 0) > sum(rejected.values())
 
 
-def cure_of_unknown_items(sources: Sources) -> str:
-    """What to do if many of the log's items have no row."""
+def cure_of_unknown_items(sources: Sources, counts: Mapping[str, int]) -> str:
+    """What to do if many of the log's items have no row, by the counts of the whole job."""
+    ids = ids_to_compare(counts)
+    these = f", such as '{ids['unknown_item']}' in the log, '{ids['items']}' in the table" if ids else ""
     return (
         f"check that column {sources.items.id} of the item table has ids exactly as column "
-        f"{sources.interactions.item_id} of the log has them"
+        f"{sources.interactions.item_id} of the log has them{these}"
     )
 
 

@@ -14,6 +14,7 @@ from features.sessions import session_pairs
 from features.spec.spec import Spec
 from features.split import SPLITS, TimeBounds
 from features.sums import total
+from pipelines.aggregation.counts import such_as
 from pipelines.aggregation.lines_to_shuffle import OVER_MAX_LINES, without
 from pipelines.aggregation.packing import Keyed, key_by_shard
 
@@ -46,7 +47,10 @@ def merge_shard(
         beyond = are_beyond_latest(lines, spec.session.max_lines)
         counts[OVER_MAX_LINES] = int(beyond.sum())
         lines, known = without(lines, beyond), known.filter(pa.array(~beyond))
-    rejected = unknown_items(lines.filter(pc.invert(known)))
+    unknown = lines.filter(pc.invert(known))
+    rejected = unknown_items(unknown)
+    if spec.sources.rejects == "content":
+        counts.update(such_as("unknown_item", unknown.column("item_id")))
     make = (
         partial(merge_lines, queries_are_items=spec.sources.queries == "items")
         if spec.session is None

@@ -77,6 +77,10 @@ def test_many_lines_of_unknown_items_are_warned_of_though_they_are_few_of_all_li
         )
         print_report(manifest, "out", as_json=True)
         assert capsys.readouterr().err == (f"{warned}{more}\n" if said else "")
+        manifest.counts.update({"such_as/unknown_item/10": 1, "such_as/items/10.0": 1})
+        print_report(manifest, "out", as_json=True)
+        ids = ", such as '10' in the log, '10.0' in the table"
+        assert capsys.readouterr().err == (f"{warned}{ids}{more}\n" if said else "")
 
 
 @pytest.mark.parametrize(("early", "unit", "warned"), [(901, "ms", True), (900, "ms", False), (1_000, "iso", False)])

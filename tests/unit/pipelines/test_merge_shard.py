@@ -12,6 +12,15 @@ from pipelines.aggregation.merging import merge_shard
 from pipelines.aggregation.packing import pack
 
 
+def test_one_unknown_item_is_told_unless_nothing_of_bad_lines_may_be():
+    rows = [{"query_id": "u", "item_id": item, "place": n} for n, item in enumerate(["b", "c2", "c10"])]
+    for rejects, told in (("content", {"such_as/unknown_item/c10": 1}), ("place_only", {})):
+        spec = small_spec(sources={"rejects": rejects})
+        lines = lines_of_shard([pack(one_by_one(pa.Table.from_pylist(rows, LINES)))], spec)
+        merged = merge_shard(lines, spec, bounds=None, known=pa.array([True, False, False]))
+        assert merged.counts == {"rejected/unknown_item": 2} | told
+
+
 def test_in_session_mode_a_user_s_examples_are_capped_though_no_step_comes_after():
     split = {"method": "query_hash", "validation": 0, "test": 0, "max_train_pairs_per_query": 2}
     spec = small_spec(log={"timestamp": "at"}, split=split, session={"min_history": 0})

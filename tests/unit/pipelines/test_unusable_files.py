@@ -232,6 +232,10 @@ def test_a_log_of_unknown_items_alone_is_told_to_compare_ids() -> None:
     assert str(caught.value).endswith(
         f"unknown_item 599, not_json 1; see out/rejects/, mend the input or the spec; {compare}"
     )
+    ids = {"such_as/unknown_item/7": 1, "such_as/items/10.0": 1, "such_as/unknown_item/10": 2, "such_as/items/10/1": 1}
+    with pytest.raises(StageError) as caught:
+        check(counts | ids, SPEC_OF_ALL)
+    assert str(caught.value).endswith(f"{compare}, such as '10' in the log, '10.0' in the table")
     few_are_positive = {"lines/read": 600, "rejected/unknown_item": 9, "filtered/not_positive": 591}
     with pytest.raises(StageError, match=compare):
         check(few_are_positive, SPEC_OF_ALL)
