@@ -1,12 +1,14 @@
 """`ssl-two-tower evaluate`: a model's metrics on a split, beside what a user would have without it."""
 
 import json
+import sys
 from collections.abc import Sequence
 from typing import Any
 
 from rich.table import Table
 
 from features.dataset import Dataset
+from features.made_under import why_other_metrics
 from features.spec.evaluate import Evaluate
 from features.spec.file import spec_of
 from features.split import SplitName
@@ -34,25 +36,34 @@ def main(argv: Sequence[str]) -> None:
     """Runs the command.
 
     Raises:
-        StageError: If the model or the dataset isn't whole, they don't fit each other, or the result can't be written.
+        StageError: If the model or the dataset isn't whole, they don't fit each other, or the result is there
+            already or can't be written.
         UsageError: If an option or a key is wrong, or the output is another command's.
     """
     options = make_parser().parse_args(argv)
     refuse_file(options.output)
     refuse_output(options.output)
     path = storage.join(options.output, NAME)
-    if storage.exists(path) and not options.overwrite:
-        raise StageError(f"{path}: is there already; --overwrite makes it again")
     dataset = Dataset.open(options.dataset, verify=options.verify)
     model = FinishedModel.open(options.model, verify=options.verify)
     settings = spec_of(model.manifest, options.model, overrides=options.overrides, verb="evaluate").evaluate
-    storage.check_writable(options.output)
     seen = warn_if_seen(model, dataset=dataset, split=options.split)
     candidates = None if options.candidates is None else read_candidates(options.candidates, dataset)
-    result = evaluate(model, dataset=dataset, split=options.split, settings=settings, candidates=candidates)
-    if seen is not None:
-        result["seen"] = seen
-    storage.write_bytes(path, (json.dumps(result, indent=1, allow_nan=False) + "\n").encode())
+    these = None if candidates is None else candidates.to_json()
+    digests = _digests(model, dataset)
+    other = why_other_metrics(path, settings, split=options.split, digests=digests, candidates=these)
+    done = options.skip_done and other == ""
+    if not (other is None or done or options.overwrite):
+        raise StageError(f"{path}: {other or 'is there already'}; --overwrite makes it again")
+    if done:
+        print(f"evaluate: done before, in {path}", file=sys.stderr)
+        result = json.loads(storage.read_bytes(path))
+    else:
+        storage.check_writable(options.output)
+        result = evaluate(model, dataset=dataset, split=options.split, settings=settings, candidates=candidates)
+        if seen is not None:
+            result["seen"] = seen
+        storage.write_bytes(path, (json.dumps(result, indent=1, allow_nan=False) + "\n").encode())
     if options.json:
         print(json.dumps(result, allow_nan=False))
     else:
@@ -96,9 +107,13 @@ def evaluate(
         "baselines": {name: ranking.metrics for name, ranking in baselines.items()},
         "split": split,
         "settings": settings.model_dump(mode="json"),
-        "digests": {"model": model.manifest.content_digest, "dataset": dataset.manifest.content_digest},
+        "digests": _digests(model, dataset),
         **({} if candidates is None else {"candidates": candidates.to_json()}),
     }
+
+
+def _digests(model: FinishedModel, dataset: Dataset) -> dict[str, str]:
+    return {"model": model.manifest.content_digest, "dataset": dataset.manifest.content_digest}
 
 
 def _show(result: dict[str, Any], *, split: SplitName, path: str) -> None:

@@ -1,14 +1,12 @@
 """`ssl-two-tower run`: raw logs -> dataset -> model -> metrics, each stage a command of its own, done ones skipped."""
 
-import json
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from features.data_window import window_of
-from features.made_under import dataset_done_from, made_under, model_made_from
+from features.made_under import dataset_done_from, made_under, model_made_from, why_other_metrics
 from features.pseudonyms import load_pseudonyms
-from features.spec.evaluate import Evaluate
 from features.spec.file import load_spec, set_options
 from features.spec.sections_read import SECTIONS_READ
 from features.spec.spec import Spec
@@ -91,25 +89,9 @@ def _other_model(directory: str, spec: Spec, *, dataset: str) -> str | None:
 
 
 def _other_metrics(path: str, spec: Spec, *, dataset: str, model: str) -> str | None:
-    if not storage.exists(path):
-        return None
-    try:
-        found = json.loads(storage.read_bytes(path))
-        # No metric depends on the batch size.
-        settings = Evaluate.model_validate({**found["settings"], "batch_size": spec.evaluate.batch_size})
-        split, digests = found["split"], dict(found["digests"])
-    except (ValueError, KeyError, TypeError):
-        return "is no metrics.json of this version"
     manifests = {"dataset": Manifest.find(dataset), "model": Manifest.find(model)}
     read = {name: manifest.content_digest for name, manifest in manifests.items() if manifest is not None}
-    differing = [name for name in sorted({*digests, *read}) if digests.get(name) != read.get(name)]
-    if split != "test":
-        differing.append("split")
-    if "candidates" in found:
-        differing.append("choice of items")
-    if settings != spec.evaluate:
-        differing.append("section evaluate")
-    return f"was made from another {' and '.join(differing)}" if differing else ""
+    return why_other_metrics(path, spec.evaluate, split="test", digests=read)
 
 
 def main(argv: Sequence[str]) -> None:
@@ -141,14 +123,17 @@ def main(argv: Sequence[str]) -> None:
 
 def _run(stage: Stage, *, overwrite: bool, verbose: bool) -> None:
     difference = stage.in_the_way()
-    if difference == "":
+    done = difference == ""
+    if done and stage.verb != "evaluate":
         print(f"{stage.verb}: done before, in {stage.output}", file=sys.stderr)
         return
     if difference and not overwrite:
         raise StageError(f"{stage.output}: {difference}; --overwrite makes it again, or give another --output")
-    print(f"{stage.verb}: into {stage.output}", file=sys.stderr, flush=True)
+    if not done:
+        print(f"{stage.verb}: into {stage.output}", file=sys.stderr, flush=True)
+    flags = {"--skip-done": done, "--overwrite": overwrite, "--verbose": verbose}
     try:
-        run_verb(stage.verb, [*stage.arguments, *["--overwrite"] * overwrite, *["--verbose"] * verbose])
+        run_verb(stage.verb, [*stage.arguments, *(flag for flag, is_given in flags.items() if is_given)])
     except Interrupted as interrupted:
         print(interrupted, file=sys.stderr, flush=True)  # no second error: the verb's own was one
         raise SystemExit(interrupted.exit_code) from None
@@ -157,7 +142,8 @@ def _run(stage: Stage, *, overwrite: bool, verbose: bool) -> None:
 def _parser() -> Parser:
     parser = Parser(
         prog="ssl-two-tower run",
-        description="Builds the dataset, trains and evaluates; what is done is skipped. Takes Beam's flags too.",
+        description="Builds the dataset, trains and evaluates; what is done is skipped, and metrics are shown "
+        "again. Takes Beam's flags too.",
         example="ssl-two-tower run --spec wikispeedia-links --raw RAW --output RUN --set ssl.alpha=0",
     )
     parser.add_argument("--spec", required=True, help="a shipped spec's name, or a path to a YAML file")

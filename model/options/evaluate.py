@@ -25,6 +25,7 @@ def make_parser() -> Parser:
     parser.add_argument("--output", metavar="DIR", required=True, help=f"directory that gets {NAME}")
     parser.add_argument("--json", action="store_true", help=f"print {NAME} to stdout instead of the table")
     parser.add_argument("--overwrite", action="store_true", help=f"replace a {NAME} that is there")
+    parser.add_skip_done_option(NAME)
     parser.add_verify_option()
     parser.add_set_option(SECTIONS_READ["evaluate"], example="evaluate.exclude_known=false")
     return parser

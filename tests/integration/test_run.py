@@ -77,11 +77,16 @@ def test_a_run_leaves_a_dataset_a_model_and_one_metrics_file(finished: Path) -> 
     assert history[-1]["main_loss"] < history[0]["main_loss"]
 
 
-def test_a_second_run_does_nothing(finished: Path, raw: Path) -> None:
+def test_a_second_run_does_nothing_but_print_the_metrics(finished: Path, raw: Path) -> None:
     before = {path: path.stat().st_mtime_ns for path in finished.rglob("*")}
-    code, said = run_here("run", "--spec", "synthetic", "--raw", raw, "--output", finished, *SMALL)
-    assert code == 0, said
-    assert said.count("done before") == 3
+    done = ssl_two_tower("run", "--spec", "synthetic", "--raw", raw, "--output", finished, *SMALL)
+    assert done.returncode == 0, done.stderr
+    assert done.stderr.splitlines() == [
+        f"{verb}: done before, in {finished}/{name}"
+        for verb, name in (("build-dataset", "dataset"), ("train", "model"), ("evaluate", "metrics.json"))
+    ]
+    recall = json.loads((finished / "metrics.json").read_bytes())["overall"]["recall@10"]
+    assert f" {recall:.4f} " in done.stdout
     assert {path: path.stat().st_mtime_ns for path in finished.rglob("*")} == before
 
 

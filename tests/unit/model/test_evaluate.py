@@ -167,6 +167,31 @@ def test_metrics_are_replaced_only_when_asked(
     assert json.loads((tmp_path / "metrics.json").read_text())["overall"]["pairs"] == 51
 
 
+def test_a_finished_evaluation_of_the_same_is_printed_again_and_another_refused(
+    tiny_dataset: Dataset,
+    model: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    fast = ["--set", "evaluate.baselines=false", "--skip-done"]
+    path = tmp_path / "metrics.json"
+    main(arguments(model, tiny_dataset, tmp_path, *fast))
+    printed, found = capsys.readouterr().out, path.read_bytes()
+    assert f"written: {path}\n" in printed
+    monkeypatch.setattr("model.evaluate.evaluate", lambda *_, **__: pytest.fail("it was ranked"))
+    main(arguments(model, tiny_dataset, tmp_path, *fast, "--overwrite"))
+    assert capsys.readouterr() == (printed, f"evaluate: done before, in {path}\n")
+    for flags, what in (
+        (fast[:2], "is there already"),
+        ([*fast, "--split=validation"], "was made from another split"),
+        (fast[2:], "was made from another section evaluate"),
+    ):
+        assert run_command(main, arguments(model, tiny_dataset, tmp_path, *flags)) == 1
+        assert capsys.readouterr().err == f"error: {path}: {what}; --overwrite makes it again\n"
+    assert path.read_bytes() == found
+
+
 def test_where_nothing_can_be_written_nothing_is_ranked(
     tiny_dataset: Dataset,
     model: Path,
