@@ -27,6 +27,8 @@ from stage.progress import bar
 
 SCHEMA = pa.schema([("query_id", pa.string()), ("rank", pa.int32()), ("item_id", pa.string()), ("score", pa.float32())])
 """A row for each query and item, best first; the first rank is 1."""
+ITEMS = "items"
+"""The folder of the output that holds such files alone, so that it can be read as a directory of Parquet."""
 WITHOUT_HISTORY = "queries/without_history"
 WITHOUT_KNOWN = "queries/without_known"
 LEFT_OUT_AT_ONCE = 1 << 20
@@ -67,7 +69,7 @@ def main(argv: Sequence[str]) -> None:
         print(f"{left_out:,} more queries have no history of this export's items, so nothing is recommended")
     if without_known:
         print(f"{without_known:,} of the queries have no pair in {options.known}, so nothing is left out for them")
-    print(f"written: {options.output}")
+    print(f"written: {storage.join(options.output, ITEMS)}")
 
 
 def _files_of_queries(pattern: str | None, retriever: Retriever) -> list[str] | None:
@@ -127,7 +129,7 @@ def recommend_all(
             tables = recommend_each(
                 retriever, rows, known=known_items, top_k=top_k, counts=counts, advance=shown.update
             )
-            path = storage.join(output, f"recommendations-{run_id}-{number:05d}-of-{len(asked):05d}.parquet")
+            path = storage.join(output, ITEMS, f"{run_id}-{number:05d}-of-{len(asked):05d}.parquet")
             own = partial(check_own, output, run_id=run_id)
             storage.write_file(path, partial(_write, tables=tables, counts=counts, own=own))
     made = Manifest(

@@ -25,7 +25,9 @@ def make_parser() -> Parser:
         metavar="DATASET",
         help="what build-dataset left: the items of a query's pairs there, of all splits, are left out",
     )
-    parser.add_argument("--output", metavar="DIR", required=True, help="directory for the files")
+    parser.add_argument(
+        "--output", metavar="DIR", required=True, help="directory for manifest.json and items/, the files"
+    )
     parser.add_argument("--overwrite", action="store_true", help="replace recommendations that are there")
     add_top_k_option(parser)
     parser.add_verify_option()

@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import pyarrow.parquet as pq
 import pytest
 from apache_beam.io.filesystems import FileSystems
 from free_ports import free_ports
@@ -235,6 +236,12 @@ def test_an_export_on_an_object_store(bucket: str, generated: Any, run: Callable
     asked = run("recommend", "--export", exported, "--query", '{"country": "x"}', "--top-k", "7", "--json", "--verify")
     assert asked.code == 0, asked.stderr
     assert len({item["item_id"] for item in json.loads(asked.stdout)[0]["items"]}) == 7
+    output = f"{bucket}/deep/recommendations"
+    for top_k in ("3", "2"):
+        flags = ("--output", output, "--top-k", top_k, "--overwrite", "--json")
+        counts = json.loads(run("recommend-all", "--export", exported, *flags).stdout)["counts"]
+    system, items = storage.resolve(f"{output}/items")
+    assert pq.read_table(items, filesystem=system).num_rows == counts["recommendations"] == 2 * counts["queries"]
 
 
 def test_publishing_to_an_object_store(bucket: str, run: Callable[..., Any], tmp_path: Path) -> None:

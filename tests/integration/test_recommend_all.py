@@ -7,6 +7,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -32,11 +33,10 @@ def opened(sample: Sample, monkeypatch: pytest.MonkeyPatch) -> Retriever:
 
 
 def found_in(output: Path) -> Found:
-    """Query -> its rows, as the files have them."""
+    """Query -> its rows, as the directory of files has them."""
     found: Found = {}
-    for path in sorted(output.glob("*.parquet")):
-        for row in pq.ParquetFile(path).read().to_pylist():
-            found.setdefault(row["query_id"], []).append((row["rank"], row["item_id"], row["score"]))
+    for query_id, *row in pd.read_parquet(output / "items").itertuples(index=False):
+        found.setdefault(query_id, []).append(tuple(row))
     return found
 
 
@@ -142,7 +142,7 @@ def test_queries_of_files_are_asked_with_their_own_features(
         opened.recommend({own: "7"}),
         opened.recommend({"section": "shells", "debtags": ["role::program"], own: "shell"}),
     ]
-    read = [pq.ParquetFile(path).read().to_pylist() for path in sorted((tmp_path / "out").glob("*.parquet"))]
+    read = [pq.ParquetFile(path).read().to_pylist() for path in sorted((tmp_path / "out").glob("items/*.parquet"))]
     assert [len(table) for table in read] == [6, 2, 2]
     assert [(row["query_id"], row["rank"], row["item_id"]) for table in read for row in table] == [
         (query_id, rank, found[rank - 1].item_id)
@@ -215,10 +215,11 @@ def test_what_was_written_is_told(sample: Sample, tmp_path: Path, monkeypatch: p
     few = pq.ParquetFile(next(sample.exported.glob("entities/queries-*"))).read().slice(0, 3)
     monkeypatch.setattr(recommend_all, "read_parquet", lambda _: few)
     code, out, err = run(recommend_all.main, "--export", sample.exported, "--output", tmp_path / "out")
-    assert (code, out) == (0, f"24 queries, 1,200 recommendations\nwritten: {tmp_path}/out\n"), err
+    assert (code, out) == (0, f"24 queries, 1,200 recommendations\nwritten: {tmp_path}/out/items\n"), err
+    (tmp_path / "out/items/left-by-a-killed-run.parquet.tmp").touch()
     again = ["--output", tmp_path / "out", "--overwrite", "--top-k", "1"]
     code, out, err = run(recommend_all.main, "--export", sample.exported, *again)
-    assert (code, out) == (0, f"24 queries, 24 recommendations\nwritten: {tmp_path}/out\n"), err
+    assert (code, out) == (0, f"24 queries, 24 recommendations\nwritten: {tmp_path}/out/items\n"), err
     assert [len(rows) for rows in found_in(tmp_path / "out").values()] == [8, 8, 8]
 
 

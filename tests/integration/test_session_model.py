@@ -302,9 +302,9 @@ def test_queries_of_files_are_asked_with_their_histories(
     assert capsys.readouterr().out == (
         "2 queries, 6 recommendations\n"
         "2 more queries have no history of this export's items, so nothing is recommended\n"
-        f"written: {tmp_path}/out\n"
+        f"written: {tmp_path}/out/items\n"
     )
-    (path,) = (tmp_path / "out").glob("*.parquet")
+    (path,) = (tmp_path / "out").glob("items/*.parquet")
     found = [(row["query_id"], row["item_id"]) for row in pq.ParquetFile(path).read().to_pylist()]
     retriever = Retriever.open(str(exported_listener))
     asked = [{"country": "y", "history": ["s1", "s2"], "device": "tv"}, {"history": ["nope", "s3"]}]
