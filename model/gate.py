@@ -17,7 +17,7 @@ from model.options.gate import make_parser
 from model.ranking.bootstrap import Estimate
 from model.ranking.candidates import Candidates, read_candidates
 from model.ranking.champion import find_champion, open_model
-from model.ranking.cut_off import DECIDES, warn_if_all_are_found
+from model.ranking.cut_off import DECIDES, warn_if_all_are_found, warn_if_chance_reaches
 from model.ranking.metrics import RankedSplit
 from model.ranking.ranking import embedding_scorer, rank_pairs
 from model.ranking.split_scorers import SplitToRank, embed_split, read_split_to_rank
@@ -103,9 +103,10 @@ def gate(
     champion = find_champion(served, dataset, other_than=candidate.manifest)
     split = read_split_to_rank(dataset, "test", settings=spec.evaluate, candidates=candidates)
     on_offer = len(split.corpus) if candidates is None else len(candidates.ids)
-    warn_if_all_are_found(
-        min(split.pairs.most_candidates(), on_offer), so="the verdict says nothing of what a model recommends"
-    )
+    ranked = min(split.pairs.most_candidates(), on_offer)
+    warn_if_all_are_found(ranked, so="the verdict says nothing of what a model recommends")
+    if champion is None:
+        warn_if_chance_reaches(spec.gate.floor, items=ranked)
     against = None if champion is None else _rank(open_model(champion, verify=verify), split)
     verdict = decide(
         _rank(candidate, split),

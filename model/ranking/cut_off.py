@@ -1,4 +1,4 @@
-"""How deep the recall looks that everything is chosen by, and what is said where it sees all items."""
+"""How deep the recall looks that everything is chosen by, and what is said where it sees all items, or many."""
 
 import sys
 
@@ -15,9 +15,26 @@ def warn_if_all_are_found(items: int, *, so: str) -> None:
         so: What follows, in words.
     """
     if items <= CUT_OFF:
-        print(
-            f"warning: no query has more than {items:,} items ranked, all of which are among the first {CUT_OFF} of "
-            f"any ranking, so nothing can be chosen by Recall@{CUT_OFF}: {so}",
-            file=sys.stderr,
-            flush=True,
+        _warn(
+            f"no query has more than {items:,} items ranked, all of which are among the first {CUT_OFF} of "
+            f"any ranking, so nothing can be chosen by Recall@{CUT_OFF}: {so}"
         )
+
+
+def warn_if_chance_reaches(floor: float, *, items: int) -> None:
+    """Says on stderr if a first model passes the gate's floor by chance, unless `warn_if_all_are_found` says more.
+
+    Args:
+        floor: What its Recall@50 must reach; 0: nothing.
+        items: As of `warn_if_all_are_found`.
+    """
+    if items > CUT_OFF and 0 < floor <= CUT_OFF / items:
+        _warn(
+            f"a random ranking of {items:,} items has a Recall@{CUT_OFF} of {CUT_OFF / items:.2g}, and gate.floor is "
+            f"{floor:g}, so a model may pass that has learned nothing: set gate.floor above what evaluate finds for "
+            "the baselines"
+        )
+
+
+def _warn(said: str) -> None:
+    print(f"warning: {said}", file=sys.stderr, flush=True)

@@ -99,11 +99,21 @@ def ask(models, tmp_path, capsys):
     return run
 
 
-def test_a_verdict_by_a_cut_off_that_sees_all_items_is_warned_of(ask, monkeypatch):
-    assert "warning" not in ask("good")[2]
+def warnings_in(err):
+    return [line.partition(":")[2].strip() for line in err.splitlines() if line.startswith("warning:")]
+
+
+def test_a_verdict_that_a_random_ranking_may_reach_is_warned_of(models, ask, tmp_path, monkeypatch):
+    (said,) = warnings_in(ask("good", "--set", "gate.floor=0.909")[2])
+    assert said.startswith("a random ranking of 55 items has a Recall@50 of 0.91, and gate.floor is 0.909, so ")
+    for floor in ("0.9091", "0"):
+        assert warnings_in(ask("good", "--set", f"gate.floor={floor}")[2]) == []
     monkeypatch.setattr("model.ranking.cut_off.CUT_OFF", 59)
-    said = "nothing can be chosen by Recall@59: the verdict says nothing of what a model recommends\n"
-    assert said in ask("good")[2]
+    (said,) = warnings_in(ask("good")[2])
+    assert said.endswith("nothing can be chosen by Recall@59: the verdict says nothing of what a model recommends")
+    monkeypatch.undo()
+    publish_export(tmp_path / "published", "good", model=models / "good")
+    assert warnings_in(ask("bad")[2]) == []
 
 
 def test_verdicts(models, ask, tmp_path, capsys):
