@@ -116,6 +116,21 @@ def current_number(base: str) -> int | None:
     return parse_current(storage.read_bytes(path), path) if storage.exists(path) else None
 
 
+def say_if_none(base: str, *, so: str) -> None:
+    """Says on stderr if nothing is published, as in a misspelt directory.
+
+    Args:
+        base: P, the directory of published models.
+        so: What follows, in words.
+
+    Raises:
+        StageError: As `current_number`.
+    """
+    if current_number(base) is None:
+        missing = "" if storage.exists(base) else ", which is not there"
+        print(f"nothing is published in {base}{missing}: {so}", file=sys.stderr, flush=True)
+
+
 def served_number(base: str) -> int | None:
     """The number that is served: that of CURRENT, or of a rollback above it, which was killed before CURRENT said so.
 

@@ -21,7 +21,10 @@ def make_parser() -> Parser:
     parser.add_argument("--model", metavar="MODEL", required=True, help="what train left")
     parser.add_argument("--dataset", metavar="DIR", required=True, help="what it was trained on")
     parser.add_argument(
-        "--published", metavar="P", required=True, help="what publish is given as --to; need not exist yet"
+        "--published",
+        metavar="P",
+        required=True,
+        help="what publish is given as --to; need not exist yet, of which stderr tells",
     )
     add_candidates_option(parser, these=RANKED)
     parser.add_verify_option()

@@ -31,6 +31,10 @@ def test_a_training_leaves_a_published_model_whatever_it_starts_from(models, tmp
         f"error: bad: {base}/1 was exported from it, so it must stay; it was made "
     )
     assert (model / "manifest.json").read_bytes() == before
+    command[command.index(str(base))] = "nowhere"
+    assert run_command(train.main, [*command, "--output", "bad"]) == 1
+    said = "nothing is published in nowhere, which is not there: bad may be replaced"
+    assert (said in capsys.readouterr().err.splitlines()) == bool(start)
 
 
 def test_a_cold_start_takes_nothing_of_a_published_model(models, tmp_path, capsys):
@@ -118,10 +122,13 @@ def test_a_verdict_that_a_random_ranking_may_reach_is_warned_of(models, ask, tmp
 
 def test_verdicts(models, ask, tmp_path, capsys):
     base = tmp_path / "published"
-    code, found, _ = ask("good")
+    code, found, err = ask("good")
     assert (code, found["publish"], found["verdict"], found["champion"]) == (0, True, "first_model", None)
     assert found["served"] is None
+    assert f"nothing is published in {base}, which is not there: the model is judged as a first one\n" in err
     assert not base.exists()
+    base.mkdir()
+    assert f"nothing is published in {base}: the model is judged as a first one\n" in ask("good")[2]
     first = ask("good", "--set", "evaluate.max_queries=1")[1]["recall@50"]["overall"]
     assert first["users"] == 1 < found["recall@50"]["overall"]["users"]
     found = ask("bad")[1]  # the good one may find all
@@ -133,8 +140,9 @@ def test_verdicts(models, ask, tmp_path, capsys):
     })  # fmt: skip
 
     publish_export(base, "good", model=models / "good")
-    code, found, _ = ask("bad")
+    code, found, err = ask("bad")
     assert (code, found["publish"], found["verdict"], found["champion"]) == (0, False, "worse", f"{base}/1")
+    assert "nothing is published" not in err
     assert (found["served"], found["served_model"]) == (1, str(models / "good"))
     for name in ("good", "bad"):
         arguments = ["--model", models / name, "--dataset", models / "dataset", "--output", tmp_path / name]
