@@ -10,10 +10,11 @@ from importlib import import_module
 from importlib.metadata import PackageNotFoundError, version
 from typing import Final, Literal, NoReturn
 
+from features.spec.sections_read import SECTIONS_READ
 from stage import extras
 from stage.command_line import run_process
 from stage.errors import UsageError, did_you_mean
-from stage.parser import VERBOSE, Parser
+from stage.parser import VERBOSE, Parser, UnknownArgument
 
 _MADE_BEFORE: Final[dict[str, Literal["dataset", "model", "export"]]] = {
     "dataset": "dataset",
@@ -25,6 +26,7 @@ _MADE_BEFORE: Final[dict[str, Literal["dataset", "model", "export"]]] = {
 """Flags of verbs whose modules take seconds to import -> which stage made the directories that they name."""
 _OVERRIDDEN: Final = ("model", "dataset")
 """The first of these flags that such a verb has names the directory whose spec its --set overrides."""
+_HELP: Final = ("-h", "--help", "help")
 
 
 @dataclass(frozen=True)
@@ -73,7 +75,10 @@ def dispatch(argv: Sequence[str]) -> None:
         StageError: If it fails, or needs a package of an extra that isn't there.
     """
     words = [word for word in argv if word.partition("=")[0] != VERBOSE]
-    if not words or words[0] in ("-h", "--help"):
+    if not words or words[0] in _HELP:
+        if words[1:] and not words[1].startswith("-"):
+            dispatch([words[1], "--help"])
+            return
         print(_help())
         if not words:
             raise UsageError("expected a verb")
@@ -88,9 +93,11 @@ def dispatch(argv: Sequence[str]) -> None:
         raise UsageError(f"no verb '{words[0]}'{did_you_mean(words[0], VERBS)}; see ssl-two-tower --help")
     rest = list(argv)
     rest.remove(words[0])
-    _check_before_import(words[0], rest)
     try:
+        _check_before_import(words[0], rest)
         import_module(verb.module).main(rest)
+    except UnknownArgument as error:
+        raise _of_a_key(error, words[0]) from None
     except ModuleNotFoundError as error:
         extras.refuse_missing(error, by=words[0])
         raise
@@ -102,6 +109,15 @@ def _verb_before(words: Sequence[str]) -> str:
     verb = verbs[0] if len(verbs) == 1 else "VERB"
     after = f"; options come after it: ssl-two-tower {verb} {words[0]} ..."
     return did_you_mean(words[0], ("--help", "--version"), otherwise=after, likeness=0.75)
+
+
+def _of_a_key(error: UnknownArgument, name: str) -> UsageError:
+    """The error, but one that names --set if the argument is called as a key that the verb reads."""
+    from features.spec.file import keys_called  # noqa: PLC0415  (pydantic, for which no help waits)
+
+    keys = keys_called(error.argument.lstrip("-").replace("-", "_"), SECTIONS_READ.get(name, ()))
+    meant = " or ".join(f"--set {key}=VALUE" for key in keys)
+    return UsageError(f"unknown argument {error.argument}; did you mean {meant}?") if keys else error
 
 
 def _check_before_import(name: str, arguments: Sequence[str]) -> None:

@@ -13,6 +13,20 @@ _LIKE_ANOTHER_LIBRARYS = 0.8
 """Of flags that count as misspelt: --json is like --zone by 0.67, --runer like --runner by 0.94."""
 
 
+class UnknownArgument(UsageError):  # noqa: N818  (what it is of)
+    """An argument that nothing takes."""
+
+    def __init__(self, argument: str, advice: str) -> None:
+        """Makes its message.
+
+        Args:
+            argument: As it was given, without a value.
+            advice: Follows it.
+        """
+        super().__init__(f"unknown argument {argument}{advice}")
+        self.argument = argument
+
+
 class Parser(argparse.ArgumentParser):
     """An argument parser whose errors name the nearest flag, and which never guesses an abbreviation."""
 
@@ -66,7 +80,7 @@ class Parser(argparse.ArgumentParser):
             also_known: Flags that this parser doesn't declare but the command takes, such as Beam's.
 
         Raises:
-            UsageError: Always.
+            UsageError: Always; UnknownArgument, unless it is empty.
         """
         argument = next((a for a in arguments if a.startswith("-")), next(filter(None, arguments), ""))
         first, is_assigned, _ = argument.partition("=")
@@ -80,7 +94,7 @@ class Parser(argparse.ArgumentParser):
             # Beam has so many flags that some is a little like anything.
             advice = did_you_mean(first, also_known, otherwise=advice, likeness=_LIKE_ANOTHER_LIBRARYS)
             advice = did_you_mean(first, known, otherwise=advice)
-        raise UsageError(f"unknown argument {first}{advice}")
+        raise UnknownArgument(first, advice)
 
     def add_set_option(self, sections: Sequence[str], *, example: str = "ssl.alpha=0") -> None:
         """Adds `--set key=value`, which may be given many times.

@@ -226,8 +226,13 @@ def _apply(tree: dict[str, Any], override: str, *, verb: str | None) -> None:
 
 def _meant_by(key: str, sections: Sequence[str]) -> str:
     """The keys that are called so in one of the sections, else the nearest section."""
-    whole = [f"'{section}.{key}'" for section in sections if key in _keys_of(section)]
+    whole = [f"'{one}'" for one in keys_called(key, sections)]
     return f"; did you mean {' or '.join(whole)}?" if whole else did_you_mean(key.split(".", maxsplit=1)[0], sections)
+
+
+def keys_called(name: str, sections: Sequence[str]) -> list[str]:
+    """The keys of some sections that are called so, as `train.epochs`."""
+    return [f"{section}.{name}" for section in sections if name in _keys_of(section)]
 
 
 def _keys_of(section: str) -> set[str]:

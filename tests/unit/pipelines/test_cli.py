@@ -46,6 +46,19 @@ def test_the_help_names_each_verb(capsys: pytest.CaptureFixture[str]) -> None:
         assert re.search(rf"^  {verb} +{re.escape(known.summary)}$", shown, flags=re.MULTILINE)
 
 
+def test_help_of_a_verb_may_be_asked_for_before_it(capsys: pytest.CaptureFixture[str]) -> None:
+    shown = {}
+    for asked in ("run --help", "help run", "--help run", "-h run --json", "help --verbose run", "--help", "help -h"):
+        assert run_command(dispatch, asked.split()) == 0
+        shown[asked] = capsys.readouterr().out
+    *of_run, whole, alone = shown.values()
+    assert len({*of_run}) == 1
+    assert of_run[0].startswith("usage: ssl-two-tower run ")
+    assert whole == alone != of_run[0]
+    assert run_command(dispatch, ["help", "evalute"]) == 2
+    assert capsys.readouterr().err.startswith("error: no verb 'evalute'; did you mean 'evaluate'?")
+
+
 def test_it_says_its_version(capsys: pytest.CaptureFixture[str]) -> None:
     assert run_command(dispatch, ["--version"]) == 0
     assert capsys.readouterr().out == f"ssl-two-tower {version('ssl-two-tower')}\n"
@@ -161,6 +174,14 @@ def test_a_verb_whose_module_lacks_a_package_of_an_extra_says_so() -> None:
             "error: argument --queries: expected a whole number of at least 1, got '0' (see ssl-two-tower report --h",
         ),
         (["run", "--spec", "debian", "--output", "x", "--json"], "error: unknown argument --json; see ssl-two-tower r"),
+        (
+            ["run", "--spec", "debian", "--output", "x", "--seed", "3"],
+            "error: unknown argument --seed; did you mean --set split.seed=VALUE or --set mutual_information.seed=V",
+        ),
+        (
+            ["train", "--dataset", "d", "--output", "o", "--embedding-dim=64"],
+            "error: unknown argument --embedding-dim; did you mean --set model.embedding_dim=VALUE?\n",
+        ),
         (["run", "--spec", "debian", "--output", "x", "--runer=DirectRunner"], "error: unknown argument --runer; did"),
         (["run", "--spec", "debian", "--output", "x", "--runner=Flnkrunner"], "error: --runner: no runner 'Fl"),
         (
