@@ -37,9 +37,10 @@ def main(argv: Sequence[str]) -> None:
             raise UsageError("--history: this export is not of session mode, so its queries have no history")
         if not any(isinstance(query, str) for query in asked):
             raise UsageError('--history: goes with queries that are ids; a JSON object has its own, as "history"')
+        # Without features an id tells nothing, and may be a new one.
+        features_of = retriever.query if retriever.spec.query.features else lambda _: {}
         asked = [
-            {**retriever.query(query), "history": options.history} if isinstance(query, str) else query
-            for query in asked
+            {**features_of(query), "history": options.history} if isinstance(query, str) else query for query in asked
         ]
     if retriever.spec.session is not None:
         retriever.check_items(one for query in asked if isinstance(query, Mapping) for one in history_of(query))

@@ -255,16 +255,22 @@ def test_what_was_found_is_shown(capsys: pytest.CaptureFixture[str]) -> None:
     assert json.loads(capsys.readouterr().out)[0]["items"][0]["title"] == "t" * 5_000
 
 
-def test_a_history_goes_to_the_queries_that_are_ids(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("has_features", [True, False])
+def test_a_history_goes_to_the_queries_that_are_ids(monkeypatch: pytest.MonkeyPatch, has_features: bool) -> None:
     asked: list[Any] = []
+    features = ["sources.queries={path: q.csv, format: csv, id: id}", "query.features={country: {kind: categorical}}"]
+
+    def query(one: str) -> Json:
+        assert has_features  # else the id may be a new one
+        return {"country": f"of {one}"}
 
     def recommend_all(queries: list[Any], *, exclude: list[list[str]], top_k: int) -> list[list[Recommendation]]:
         asked.extend([queries, exclude, top_k])
         return [[] for _ in queries]
 
     opened = SimpleNamespace(
-        spec=load_spec("wikispeedia-sessions"),
-        query=lambda one: {"country": f"of {one}"},
+        spec=load_spec("wikispeedia-sessions", features * has_features),
+        query=query,
         check_items=lambda ids: ids,
         has_item=lambda _: True,
         embed_queries=lambda queries: np.ones((len(queries), 1)),
@@ -275,7 +281,7 @@ def test_a_history_goes_to_the_queries_that_are_ids(monkeypatch: pytest.MonkeyPa
     queries = ["--query", "u1", '{"history": ["s9"]}', "--history", "s1", "s2", "--exclude", "s3", "--top-k", "5"]
     code, _, err = run(recommend.main, "--export", "export", *queries)
     assert code == 0, err
-    known = {"country": "of u1", "history": ["s1", "s2"]}
+    known = ({"country": "of u1"} if has_features else {}) | {"history": ["s1", "s2"]}
     assert asked == [[known, {"history": ["s9"]}], [["s3"], ["s3"]], 5]
 
 
