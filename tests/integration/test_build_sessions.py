@@ -1,13 +1,17 @@
 """Session mode end to end: examples against a plain loop over the log, nothing of the future, two engines alike."""
 
+import math
+import re
 from collections import Counter
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import pyarrow.parquet as pq
 import pytest
 from json_lines import json_lines
 from needs_java import NEEDS_JAVA
+from places import ROOT
 
 from pipelines.spark import aggregate as aggregate_spark
 from stage.command_line import run_command
@@ -37,6 +41,31 @@ def test_every_example_is_that_of_a_plain_loop(listening_dataset: Any, listening
         # What the user and the item have, they have in session mode too; of u10 and u11 no table tells.
         assert all(("query/country" in e) == (int(_text(e, "query_id")[1:]) < 10) for e in found)
         assert all("item/genre" in e for e in found)
+
+
+def test_the_histories_that_the_documents_show_are_those_of_the_examples(
+    listening_dataset: Any, listening: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (block,) = re.findall(r"^```python\n(.*?)^```", (ROOT / "docs/serving.md").read_text(), re.DOTALL | re.MULTILINE)
+    assert block.count("2026-07-01") == 1
+    for name in ("run", "log", "tonight"):
+        (tmp_path / name).mkdir()
+    (tmp_path / "run/dataset").symlink_to(listening_dataset.directory)
+    log = pd.DataFrame([[line[key] for key in ("who", "what", "how", "when")] for line in listening.lines])
+    log.columns = ["query_id", "item_id", "event", "timestamp"]
+    log.assign(timestamp=pd.to_datetime(log.timestamp, unit="s")).to_parquet(tmp_path / "log/0.parquet")
+    monkeypatch.chdir(tmp_path)
+
+    played = log[log.event == "play"].drop_duplicates()
+    tied = played[played.duplicated(["query_id", "timestamp"])].groupby("query_id").timestamp.min()
+    examples = [(line["when"], who, history) for _, who, _, history, line in listening.examples()]
+    compared = [(when, who, history) for when, who, history in examples if when <= tied.get(who, math.inf)]
+    assert len(compared) > 150
+    for now in sorted({when for when, *_ in compared})[1::2]:
+        exec(compile(block.replace("2026-07-01", str(pd.Timestamp(now, unit="s"))), "docs/serving.md", "exec"), {})
+        found = dict(pq.read_table("tonight/users.parquet").to_pandas().itertuples(index=False))
+        for who, history in ((who, history) for when, who, history in compared if when == now):
+            assert list(found[who][-4:]) == history  # session.max_history, to which the export cuts it
 
 
 def test_what_only_test_plays_is_learned_nowhere(listening_dataset: Any, listening: Any) -> None:
