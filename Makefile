@@ -29,19 +29,23 @@ IMPORT_ALL := from importlib import import_module; from pipelines.cli import VER
   run_command(lambda _: [import_module(module) for module in modules], [])
 # A whole environment of this place and Python is brought up to date as it is, our own package with the others: commands may be
 # running in it. `.ready` says whose it is, and is gone while it isn't whole.
+ifneq ($(shell cat $(READY) 2>/dev/null),$(realpath .venv) $(shell $(PYTHON) --version))
+$(READY): FORCE
+endif
+FORCE:
 $(READY): requirements.lock requirements-bootstrap.lock setup.py
 	$(call OWN,.venv)
 	@$(PYTHON) -c 'import sys; ok = (3, 11) <= sys.version_info[:2] <= (3, 13); \
 	  sys.exit(0 if ok else "error: expected Python 3.11 to 3.13, found %d.%d; make setup PYTHON=python3.12" % sys.version_info[:2])'
 	@$(PYTHON) -c 'import ensurepip' 2>/dev/null || \
 	  { echo "error: this Python has no venv; on Debian and Ubuntu: apt-get install python3-venv" >&2; exit 1; }
-	@if test "$$(cat $@ 2>/dev/null)" = "$(CURDIR) $$($(PYTHON) --version)"; then rm $@; else \
+	@if test "$$(cat $@ 2>/dev/null)" = "$(realpath .venv) $$($(PYTHON) --version)"; then rm $@; else \
 	  $(PYTHON) -m venv --clear .venv && \
 	  $(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements-bootstrap.lock && \
 	  $(BIN)/uv pip sync --quiet --python $(BIN)/python --require-hashes requirements.lock; fi
 	echo "-e ." | $(BIN)/uv pip sync --quiet --python $(BIN)/python --no-build-isolation requirements.lock -
 	@$(BIN)/python -c '$(IMPORT_ALL)'
-	@echo "$(CURDIR) $$($(PYTHON) --version)" > $@
+	@echo "$$(cd .venv && pwd -P) $$($(PYTHON) --version)" > $@
 
 ## make demo      the main job on the sample that ships: dataset, model, metrics
 demo: setup

@@ -8,7 +8,7 @@ from typing import Any
 from rich.table import Table
 
 from features.dataset import Dataset
-from features.made_under import why_other_metrics
+from features.metrics_file import why_other_metrics
 from features.spec.evaluate import Evaluate
 from features.spec.file import spec_of
 from features.split import SplitName

@@ -25,7 +25,7 @@ from model.ranking.verdict import SliceVerdict, Verdict, decide
 from stage.console import print_widest
 from stage.errors import StageError
 from stage.manifest import Manifest
-from stage.published import Published, say_if_none, served_models, served_number
+from stage.published import Published, nothing_published, served_models, served_number
 
 _SAID = {
     "replaces": "publish: overall and tail recall@50 are surely within the margins, or better",
@@ -52,7 +52,8 @@ def main(argv: Sequence[str]) -> None:
     # Before the models are read: if another is published meanwhile, publish --after refuses rather than not.
     number = served_number(options.published)
     served = served_models(options.published)
-    say_if_none(options.published, so="the model is judged as a first one")
+    if (nothing := nothing_published(options.published)) is not None:
+        print(f"{nothing}: the model is judged as a first one", file=sys.stderr, flush=True)
     among = None if options.candidates is None else read_candidates(options.candidates, dataset)
     champion, verdict = gate(
         candidate, dataset=dataset, served=served, spec=spec, candidates=among, verify=options.verify

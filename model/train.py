@@ -52,7 +52,7 @@ from stage.output import (
     resume_output,
     start_output,
 )
-from stage.published import say_if_none, served_models
+from stage.published import nothing_published, served_models
 
 
 def main(argv: Sequence[str]) -> None:
@@ -230,9 +230,9 @@ def _warm_start(options: argparse.Namespace, dataset: Dataset) -> tuple[str | No
     champion = find_champion(served, dataset)
     if champion is not None:
         return open_model(champion).directory, None
-    if not served:
-        return None, f"nothing is published in {options.published}"
-    return None, f"every model published in {options.published} may have been trained on this test split"
+    return None, nothing_published(
+        options.published
+    ) or f"every model published in {options.published} may have been trained on this test split"
 
 
 def _is_done(options: argparse.Namespace, dataset: Dataset, *, spec: Spec, warm_start: str | None) -> bool:
@@ -247,8 +247,6 @@ def _is_done(options: argparse.Namespace, dataset: Dataset, *, spec: Spec, warm_
     if finished is None:
         return False
     exported = find_exported(options.published, finished, directory=options.output) if options.published else None
-    if options.published and (options.warm_start or options.cold_start):  # else it is said why it starts from nothing
-        say_if_none(options.published, so=f"{options.output} may be replaced")
     start = warm_start and Manifest.read(warm_start, "model").content_digest
     if exported and not (options.warm_start or options.cold_start):
         start = finished.inputs.get("warm_start")

@@ -53,7 +53,7 @@ from stage.interrupts import check_interrupted
 from stage.manifest import Manifest
 from stage.output import check_own, find_finished, last_run_of, refuse_unfinished, refuse_within, start_output
 from stage.progress import counters
-from stage.published import say_if_none, trained_on
+from stage.published import trained_on
 
 
 @dataclass(frozen=True)
@@ -169,8 +169,6 @@ def _find_done(arguments: argparse.Namespace, build: Build) -> tuple[Manifest, s
         differs = differs or unasked
     model = trained_on(arguments.published, found) if arguments.published and differs else None
     if model is None:
-        if arguments.published and differs:
-            say_if_none(arguments.published, so=f"{arguments.output} may be replaced")
         return None
     why, later = f"{model.directory}'s model was trained on it", "what has changed counts from the next dataset on"
     if not arguments.skip_done:

@@ -75,10 +75,9 @@ def dispatch(argv: Sequence[str]) -> None:
         StageError: If it fails, or needs a package of an extra that isn't there.
     """
     words = [word for word in argv if word.partition("=")[0] != VERBOSE]
+    if words[:1] and words[0] in _HELP and words[1:] and not words[1].startswith("-"):
+        argv = words = [words[1], "--help"]
     if not words or words[0] in _HELP:
-        if words[1:] and not words[1].startswith("-"):
-            dispatch([words[1], "--help"])
-            return
         print(_help())
         if not words:
             raise UsageError("expected a verb")

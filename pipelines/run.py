@@ -5,7 +5,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from features.data_window import window_of
-from features.made_under import dataset_done_from, made_under, model_made_from, why_other_metrics
+from features.made_under import dataset_done_from, made_under, model_made_from
+from features.metrics_file import why_other_metrics
 from features.pseudonyms import load_pseudonyms
 from features.spec.file import load_spec, set_options
 from features.spec.sections_read import SECTIONS_READ

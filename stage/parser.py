@@ -11,10 +11,11 @@ from stage.errors import UsageError, did_you_mean
 VERBOSE = "--verbose"
 _LIKE_ANOTHER_LIBRARYS = 0.8
 """Of flags that count as misspelt: --json is like --zone by 0.67, --runer like --runner by 0.94."""
+_SURELY = 0.9
 
 
 class UnknownArgument(UsageError):  # noqa: N818  (what it is of)
-    """An argument that nothing takes."""
+    """An argument that nothing takes, and that is no flag with a letter too few or too many."""
 
     def __init__(self, argument: str, advice: str) -> None:
         """Makes its message.
@@ -80,13 +81,15 @@ class Parser(argparse.ArgumentParser):
             also_known: Flags that this parser doesn't declare but the command takes, such as Beam's.
 
         Raises:
-            UsageError: Always; UnknownArgument, unless it is empty.
+            UsageError: Always; UnknownArgument, unless it is empty or surely misspelt.
         """
         argument = next((a for a in arguments if a.startswith("-")), next(filter(None, arguments), ""))
         first, is_assigned, _ = argument.partition("=")
         if not first:
             raise UsageError(f"got an empty argument, as of a shell variable that isn't set; see {self.prog} --help")
         known = {flag for action in self._actions for flag in action.option_strings}
+        if misspelt := did_you_mean(first, known, otherwise="", likeness=_SURELY):
+            raise UsageError(f"unknown argument {first}{misspelt}")
         advice = f"; see {self.prog} --help"
         if "--set" in known and "." in first and (is_assigned or first.startswith("-")):
             advice = f"; a key of the spec is set by --set {first.lstrip('-')}=VALUE, each by a --set of its own"

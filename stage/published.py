@@ -116,19 +116,15 @@ def current_number(base: str) -> int | None:
     return parse_current(storage.read_bytes(path), path) if storage.exists(path) else None
 
 
-def say_if_none(base: str, *, so: str) -> None:
-    """Says on stderr if nothing is published, as in a misspelt directory.
-
-    Args:
-        base: P, the directory of published models.
-        so: What follows, in words.
+def nothing_published(base: str) -> str | None:
+    """That nothing is published, in words, with what tells a misspelt directory; None if something is.
 
     Raises:
         StageError: As `current_number`.
     """
-    if current_number(base) is None:
-        missing = "" if storage.exists(base) else ", which is not there"
-        print(f"nothing is published in {base}{missing}: {so}", file=sys.stderr, flush=True)
+    if current_number(base) is not None:
+        return None
+    return f"nothing is published in {base}{'' if storage.exists(base) else ', which is not there'}"
 
 
 def served_number(base: str) -> int | None:

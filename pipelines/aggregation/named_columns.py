@@ -104,17 +104,17 @@ def _check_columns(files: list[InputFile], columns: Columns) -> None:
 
 
 def _compare_lines(file: InputFile, columns: Columns) -> dict[str, str]:
-    """Says on stderr what the first lines have in place of a column that none of them has, and gives that by key."""
+    """Says on stderr what the first lines have in place of a column that none of them has; gives the nearest by key."""
     names, hints = _names_in_lines(file), dict[str, str]()
     unread = names.difference(columns.keys)
     for column, key in reversed(columns.keys.items()) if names else ():
-        found = f"; found {names_in_words(sorted(names))}" if key in columns.required else ""
-        hint = "" if column in names else did_you_mean(column, unread, otherwise=found)
-        if hint:
-            lacking = f"none of the first lines of {file.path} has it"
-            print(f"warning: {key}: expected a column '{column}', but {lacking}{hint}", file=sys.stderr)
-            hints[key] = hint
-    return hints
+        if column not in names:
+            hints[key] = did_you_mean(column, unread, otherwise="")
+            found = f"; found {names_in_words(sorted(names))}" if key in columns.required else ""
+            if said := hints[key] or found:
+                lacking = f"none of the first lines of {file.path} has it"
+                print(f"warning: {key}: expected a column '{column}', but {lacking}{said}", file=sys.stderr)
+    return {key: nearest for key, nearest in hints.items() if nearest}
 
 
 def _names_in_lines(file: InputFile) -> set[str]:

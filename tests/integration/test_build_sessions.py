@@ -48,7 +48,7 @@ def test_the_histories_that_the_documents_show_are_those_of_the_examples(
 ) -> None:
     (block,) = re.findall(r"^```python\n(.*?)^```", (ROOT / "docs/serving.md").read_text(), re.DOTALL | re.MULTILINE)
     assert block.count("2026-07-01") == 1
-    for name in ("run", "log", "tonight"):
+    for name in ("run", "log"):
         (tmp_path / name).mkdir()
     (tmp_path / "run/dataset").symlink_to(listening_dataset.directory)
     log = pd.DataFrame([[line[key] for key in ("who", "what", "how", "when")] for line in listening.lines])

@@ -179,6 +179,10 @@ def test_a_verb_whose_module_lacks_a_package_of_an_extra_says_so() -> None:
             "error: unknown argument --seed; did you mean --set split.seed=VALUE or --set mutual_information.seed=V",
         ),
         (
+            ["compare", "--spec", "debian", "--raw", "r", "--output", "x", "--seed", "3"],
+            "error: unknown argument --seed; did you mean '--seeds'?\n",
+        ),
+        (
             ["train", "--dataset", "d", "--output", "o", "--embedding-dim=64"],
             "error: unknown argument --embedding-dim; did you mean --set model.embedding_dim=VALUE?\n",
         ),

@@ -71,9 +71,11 @@ def installing(checkout: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     stub.chmod(0o755)
     (stub.parent / "mvn").symlink_to(stub)
     monkeypatch.setenv("PATH", f"{stub.parent}:{os.environ['PATH']}")
-    for lock in ("model/comparison/peers/implicit.lock", "pipelines/retraining/requirements.lock", ".venv/.ready"):
+    for lock in ("model/comparison/peers/implicit.lock", "pipelines/retraining/requirements.lock"):
         (checkout / lock).parent.mkdir(parents=True, exist_ok=True)
         (checkout / lock).touch()
+    version = subprocess.run(["python3", "--version"], capture_output=True, text=True, check=True).stdout
+    (checkout / ".venv/.ready").write_text(f"{(checkout / '.venv').resolve()} {version}")
     return checkout
 
 
@@ -111,24 +113,23 @@ def test_only_an_environment_that_is_whole_and_of_this_place_and_python_is_not_e
         (checkout / name).write_text(PYTHON)
         (checkout / name).chmod(0o755)
 
-    def set_up(*, version: str = "3.12.4") -> list[str]:
-        (checkout / "version").write_text(version)
-        (checkout / "calls").write_text("")
-        if (checkout / ".venv/.ready").exists():
-            os.utime(checkout / ".venv/.ready", (0, 0))  # older than the lock
-        _run(checkout, "setup", "PYTHON=./python-of-here")
-        return (checkout / "calls").read_text().splitlines()
+    def set_up(directory: Path = checkout, *, version: str = "3.12.4", is_lock_newer: bool = False) -> list[str]:
+        (directory / "version").write_text(version)
+        (directory / "calls").write_text("")
+        if is_lock_newer:
+            os.utime(directory / ".venv/.ready", (0, 0))
+        _run(directory, "setup", "PYTHON=./python-of-here")
+        return (directory / "calls").read_text().splitlines()
 
     assert set_up() == CLEARED + UPDATED
-    assert set_up() == UPDATED
+    assert set_up() == []
+    assert set_up(is_lock_newer=True) == UPDATED
     (checkout / "uv-fails").touch()
-    assert set_up() == UPDATED
+    assert set_up(is_lock_newer=True) == UPDATED
     (checkout / "uv-fails").unlink()
     assert set_up() == CLEARED + UPDATED
     assert set_up(version="3.13.0") == CLEARED + UPDATED
-    ready = checkout / ".venv/.ready"
-    ready.write_text(ready.read_text().replace(str(checkout), "/where/it/was"))
-    assert set_up(version="3.13.0") == CLEARED + UPDATED
+    assert set_up(checkout.rename(checkout.with_name("moved")), version="3.13.0") == CLEARED + UPDATED
 
 
 def test_airflow_s_folder_of_dags_outlives_its_environment(installing: Path) -> None:
