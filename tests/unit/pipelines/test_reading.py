@@ -149,7 +149,7 @@ def test_ranges_of_csv(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     ("content", "expected"),
     [
         (b"user,at\n1,2\n", "TMP/log.csv: expected a column id, found user, at"),
-        (b"\nid,at\n1,2\n", "TMP/log.csv: expected a column id, found "),
+        (b"\nid,at\n1,2\n", "TMP/log.csv: expected a column id, found none"),
         (b"id,at,id\n1,2,3\n", "TMP/log.csv: expected one column id, found id, at, id"),
         (b"id;at\n1;2\n", "TMP/log.csv: expected a column id, found id;at"),
         (
