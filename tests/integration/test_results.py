@@ -53,6 +53,8 @@ QUOTED = {
             "all training pairs, tuned",
             "Gain over plain, intervals over users and seeds:",
         ),
+        ("known by their ids", "wikispeedia-users-cold-unknown", COLD, COLD_VALUES),
+        ("known by their ids", "wikispeedia-users-cold-unknown", COLD, SEEDS_TOO),
         ("debian, all training pairs: Tuned", "debian", "all training pairs, tuned", "18,584 test pairs"),
         ("debian, all training pairs: Gains", "debian", "all training pairs, tuned", SEEDS_TOO),
         ("Tuned, gains over plain", "debian", "40% of the training pairs, tuned", SEEDS_TOO),

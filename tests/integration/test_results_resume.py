@@ -26,6 +26,7 @@ BUILDS = {
     "wikispeedia-links-text": ("wikispeedia-links-text", []),
     "wikispeedia-links-text-cold-unknown-2": ("wikispeedia-links-text", [*UNKNOWN, "split.seed=2"]),
     "wikispeedia-sessions": ("wikispeedia-sessions", []),
+    "wikispeedia-users-cold-unknown": ("wikispeedia-users", [*COLD, "item.features.page.min_count=1"]),
 }
 """Directory -> the spec, and the overrides that the commands in docs/comparing.md give."""
 KEPT = [(path.parts[-4], path) for path in sorted(RESULTS.glob("*/studies/fraction-*/shapes.json"))]
