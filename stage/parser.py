@@ -12,6 +12,7 @@ VERBOSE = "--verbose"
 _LIKE_ANOTHER_LIBRARYS = 0.8
 """Of flags that count as misspelt: --json is like --zone by 0.67, --runer like --runner by 0.94."""
 _SURELY = 0.9
+"""Of flags that must have been meant: --seed is like --seeds by 0.92, like --spec by 0.67."""
 
 
 class UnknownArgument(UsageError):  # noqa: N818  (what it is of)

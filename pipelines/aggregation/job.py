@@ -28,7 +28,7 @@ class Job:
     table_days: dict[str, str]
     """Table in partitions by {date} -> the day of the one that is read."""
     column_hints: dict[str, str] = field(default_factory=dict)
-    """Key of the spec -> what the input seems to have in place of the column that it names, for errors."""
+    """Key of the spec -> which column of the input is called nearly as the one that it names, for errors."""
 
     @property
     def made_from(self) -> MadeFrom:

@@ -3,7 +3,7 @@
 What is wrong there is told before a job starts. Only the first file is looked at for what every file must have, and for
 Parquet's types; what some may lack is warned of, and wrong if all do, which is looked at where they are few. The rest
 the job finds out. JSON lines name what each has: of a column that the first ones lack a warning says what they have,
-and so does the error of the job if all lines lack it.
+and the error of the job, if all lines lack it, which of theirs is called nearly so.
 """
 
 import re
@@ -45,7 +45,7 @@ def check_named_columns(inputs: Inputs, spec: Spec) -> dict[str, str]:
         spec: The dataset's spec.
 
     Returns:
-        Key of the spec -> what the first JSON lines have in place of its column, as `did_you_mean` words it.
+        Key of the spec -> which column of the first JSON lines is called nearly as its own, as `did_you_mean` words it.
 
     Raises:
         StageError: Naming the key, the column, the file and the columns or the type that it has; or if a header can't
