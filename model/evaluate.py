@@ -68,6 +68,8 @@ def main(argv: Sequence[str]) -> None:
         print(json.dumps(result, allow_nan=False))
     else:
         _show(result, split=options.split, path=path)
+        if not done:
+            console().print(f"written: {path}", soft_wrap=True)
 
 
 def evaluate(
@@ -123,7 +125,6 @@ def _show(result: dict[str, Any], *, split: SplitName, path: str) -> None:
         console().print(f"too narrow for {', '.join(left_out)}, which {path} has too", soft_wrap=True)
     if (told := describe_better_baseline(result)) is not None:
         console().print(told, soft_wrap=True)
-    console().print(f"written: {path}", soft_wrap=True)
 
 
 def _table(result: dict[str, Any], columns: Sequence[str], *, split: SplitName) -> Table:
