@@ -14,14 +14,10 @@ from features.spec.file import spec_of
 from features.split import SplitName
 from model.network.finished_model import FinishedModel
 from model.options.evaluate import NAME, make_parser
-from model.ranking.baselines import shown_name
 from model.ranking.beaten_by import describe_better_baseline
 from model.ranking.candidates import Candidates, read_candidates
 from model.ranking.held_out import warn_if_seen
-from model.ranking.metrics import COLD_AMONG_COLD, NAMES, Metrics
-from model.ranking.ranking import embedding_scorer
-from model.ranking.slice_rankings import rank_slices
-from model.ranking.split_scorers import baseline_scorers, embed_split, read_split_to_rank
+from model.ranking.metrics import COLD_AMONG_COLD, NAMES, Metrics, shown_name
 from stage import storage
 from stage.console import console, print_widest
 from stage.errors import StageError
@@ -95,6 +91,10 @@ def evaluate(
     Raises:
         StageError: If a file can't be read, or the model can't read the dataset's features.
     """
+    from model.ranking.ranking import embedding_scorer  # noqa: PLC0415  (TensorFlow, for which no shown metrics wait)
+    from model.ranking.slice_rankings import rank_slices  # noqa: PLC0415
+    from model.ranking.split_scorers import baseline_scorers, embed_split, read_split_to_rank  # noqa: PLC0415
+
     to_rank = read_split_to_rank(dataset, split, settings=settings, candidates=candidates)
     # The model's embeddings are gone before co-occurrence is counted: each may fill the memory.
     own = rank_slices(

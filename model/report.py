@@ -9,10 +9,10 @@ from features.spec.evaluate import Evaluate
 from model.network.finished_model import FinishedModel
 from model.options.evaluate import NAME as METRICS
 from model.options.report import NAME, make_parser
-from model.ranking.baselines import BASELINES, shown_name
+from model.ranking.baselines import BASELINES
 from model.ranking.held_out import warn_if_seen
 from model.ranking.left_out import leaves_out_known
-from model.ranking.metrics import NAMES
+from model.ranking.metrics import NAMES, shown_name
 from model.ranking.ranking import embedding_scorer
 from model.ranking.split_scorers import SplitToRank, baseline_scorers, embed_split, read_split_to_rank
 from model.reporting.dataset_counts import count_dataset

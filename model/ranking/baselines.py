@@ -18,11 +18,6 @@ BASELINES = POPULARITY, CO_OCCURRENCE = "popularity", "co_occurrence"
 """As metrics.json calls them."""
 
 
-def shown_name(ranking: str) -> str:
-    """What people see a ranking called that is a key of metrics.json, where co-occurrence has `_` for `-`."""
-    return ranking.replace("_", "-")
-
-
 def popularity(train_count: Indices) -> Scorer:
     """Scores an item by the training examples that hold it ([N]), the same for every query."""
 

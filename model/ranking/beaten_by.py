@@ -2,8 +2,8 @@
 
 from typing import Any
 
-from model.ranking.baselines import shown_name
 from model.ranking.cut_off import DECIDES
+from model.ranking.metrics import shown_name
 
 
 def describe_better_baseline(result: dict[str, Any]) -> str | None:

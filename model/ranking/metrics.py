@@ -24,6 +24,11 @@ COLD_AMONG_COLD = "cold_among_cold"
 """Cold items once more, with cold items alone for candidates: whether they are told apart, wherever warm ones lie."""
 
 
+def shown_name(ranking: str) -> str:
+    """What people see a ranking called that is a key of metrics.json, where co-occurrence has `_` for `-`."""
+    return ranking.replace("_", "-")
+
+
 @dataclass(frozen=True)
 class RankedSplit:
     """The pairs of a split, and where a ranking put the item of each among its query's candidates."""

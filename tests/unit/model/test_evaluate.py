@@ -2,6 +2,8 @@ import json
 import math
 import re
 import shutil
+import subprocess
+import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -180,9 +182,13 @@ def test_a_finished_evaluation_of_the_same_is_printed_again_and_another_refused(
     printed, found = capsys.readouterr().out, path.read_bytes()
     shown, written, rest = printed.rpartition(f"written: {path}\n")
     assert (bool(written), rest) == (True, "")
+    again = arguments(model, tiny_dataset, tmp_path, *fast, "--overwrite")
+    lacking = "import sys; sys.modules['tensorflow'] = None; import pipelines.cli; pipelines.cli.main()"
+    process = subprocess.run(
+        [sys.executable, "-c", lacking, "evaluate", *again], capture_output=True, text=True, check=True
+    )
+    assert (process.stdout, process.stderr) == (shown, f"evaluate: done before, in {path}\n")
     monkeypatch.setattr("model.evaluate.evaluate", lambda *_, **__: pytest.fail("it was ranked"))
-    main(arguments(model, tiny_dataset, tmp_path, *fast, "--overwrite"))
-    assert capsys.readouterr() == (shown, f"evaluate: done before, in {path}\n")
     for flags, what in (
         (fast[:2], "is there already"),
         ([*fast, "--split=validation"], "was made from another split"),
