@@ -41,7 +41,7 @@ def _warnings(manifest: Manifest, directory: str) -> Iterator[str]:
             statistics = by_feature(read_bytes(join(directory, STATISTICS)))
             yield from _of_negative_numbers({key: found.num_stats.min for key, found in statistics.items()}, spec)
     yield from _of_absent_events(counts)
-    yield from _of_unknown_items(counts, manifest.rejected, sources=sources)
+    yield from _of_unknown_items(manifest, sources)
     if early := early_times(counts, sources.interactions):
         yield early
     yield from _of_partitions_outside(counts, sources)
@@ -105,18 +105,19 @@ def _of_absent_events(counts: Mapping[str, int]) -> Iterator[str]:
             )
 
 
-def _of_unknown_items(counts: Mapping[str, int], rejected: Mapping[str, int], *, sources: Sources) -> Iterator[str]:
+def _of_unknown_items(manifest: Manifest, sources: Sources) -> Iterator[str]:
     """Whether many of the lines that count are lost since their items have no row."""
     # sources.max_reject_ratio may allow them where few lines are positive, since it is a share of all lines.
+    rejected = manifest.rejected
     unknown = rejected.get("unknown_item", 0)
-    looked_up = positive_lines(counts) - sum(rejects_of("log", rejected).values()) + unknown
+    looked_up = positive_lines(manifest.counts) - sum(rejects_of("log", rejected).values()) + unknown
     bad_rows = sum(rejects_of("items", rejected).values())
-    or_bad = f"; or they are those of the item table's {bad_rows:,} rejected rows" if bad_rows else ""
+    or_bad = f"; or their rows are among the item table's {bad_rows:,} rejected ones" if bad_rows else ""
     if _MANY_UNKNOWN * unknown >= looked_up > 0:
         yield (
             f"sources.items: expected rows of the log's items, but {unknown:,} of {looked_up:,} good lines "
             f"({unknown / looked_up:.0%}) are of items without one, and are rejected; "
-            f"{cure_of_unknown_items(sources, counts)}{or_bad}"
+            f"{cure_of_unknown_items(sources, manifest.ids_to_compare)}{or_bad}"
         )
 
 

@@ -48,6 +48,17 @@ _NAMED = 3
 """Of the directories that may have been meant so many are named."""
 
 
+class IdsToCompare(BaseModel):
+    """Ids that show how a log and a table may write them differently; the smallest, so that each run shows the same."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    log: str
+    """Of those of the log that have no row."""
+    table: str
+    """Of all that have one."""
+
+
 class File(BaseModel):
     """A file of an output."""
 
@@ -112,6 +123,8 @@ class Manifest(BaseModel):
     counts: dict[str, int] = {}
     rejected: dict[str, int] = {}
     """Reason -> lines."""
+    ids_to_compare: dict[str, IdsToCompare] = {}
+    """Reason to reject lines whose id has no row in a table -> an id of each."""
     measures: dict[str, float] = {}
     """What the stage measured of its own output, such as an index's recall."""
     vocabularies: dict[str, int] = {}

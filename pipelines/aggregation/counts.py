@@ -1,19 +1,20 @@
 """The counts of a job: those of its lines and of its sources, and what a manifest shows of them."""
 
+from collections import defaultdict
 from collections.abc import Mapping
-from typing import Literal, TypeAlias, get_args
+from typing import Literal
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from stage.errors import StageError
+from stage.manifest import IdsToCompare
 
 _BEFORE_USERS = ("blank", "not_positive", "outside_window")
 """The rules that filter lines before those of a user are looked at together, and before their items are looked up."""
 
-IdsOf: TypeAlias = Literal["unknown_item", "items"]
-"""Of the log, those that the item table lacks; or those of the item table."""
-_SUCH_AS = "such_as/"
+_ID = "id\t"
+"""Of counts whose names go on with a reason, whether it is of the log or the table, and an id."""
 
 
 def positive_lines(counts: Mapping[str, int]) -> int:
@@ -38,22 +39,34 @@ def _source_of(reason: str) -> str:
 
 
 def without_files(counts: Mapping[str, int]) -> dict[str, int]:
-    """The counts of a whole job, without those of single files and columns, and with one id of each side at most."""
-    found = {name: number for name, number in counts.items() if "\t" not in name and not name.startswith(_SUCH_AS)}
-    return found | {f"{_SUCH_AS}{of}/{smallest}": 1 for of, smallest in ids_to_compare(counts).items()}
+    """The counts of a whole job, without those of single files, columns and ids."""
+    return {name: number for name, number in counts.items() if "\t" not in name}
 
 
-def such_as(of: IdsOf, ids: pa.ChunkedArray) -> dict[str, int]:
-    """The smallest of some ids as the name of a count, so that one of all can be told."""
+def count_smallest(ids: pa.ChunkedArray, *, reason: str, of: Literal["log", "table"]) -> dict[str, int]:
+    """Counts the smallest of some ids, so that of a whole job's one can be told.
+
+    Args:
+        ids: Strings, perhaps none.
+        reason: What they are told for.
+        of: Whether they are those of the log that have no row, or the table's.
+    """
     smallest = pc.min(ids.cast(pa.string())).as_py()
-    return {} if smallest is None else {f"{_SUCH_AS}{of}/{smallest}": 1}
+    return {} if smallest is None else {f"{_ID}{reason}\t{of}\t{smallest}": 1}
 
 
-def ids_to_compare(counts: Mapping[str, int]) -> dict[IdsOf, str]:
-    """The smallest id of each side, by the counts of a whole job; empty if all items are known, or must not be told."""
-    sides: tuple[IdsOf, ...] = get_args(IdsOf)
-    found = {of: min(ids) for of in sides if (ids := below(f"{_SUCH_AS}{of}", counts))}
-    return found if len(found) == len(sides) else {}
+def ids_to_compare(counts: Mapping[str, int]) -> dict[str, IdsToCompare]:
+    """Reason -> the smallest id of each side, by the counts of a whole job; only where both have one to be told."""
+    found: defaultdict[str, dict[str, str]] = defaultdict(dict)
+    for name in sorted((name for name in counts if name.startswith(_ID)), reverse=True):
+        _, reason, of, smallest = name.split("\t", 3)
+        found[reason][of] = smallest
+    return {reason: IdsToCompare(**ids) for reason, ids in found.items() if len(ids) == len(IdsToCompare.model_fields)}
+
+
+def count_ids(found: Mapping[str, IdsToCompare]) -> dict[str, int]:
+    """The counts by which `ids_to_compare` finds these ids."""
+    return {f"{_ID}{reason}\t{of}\t{one}": 1 for reason, ids in found.items() for of, one in ids}
 
 
 def shown_counts(counts: dict[str, int]) -> dict[str, int]:

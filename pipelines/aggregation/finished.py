@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from features.dataset import entity_files
 from features.made_under import made_under
 from features.spec.spec import Spec
+from pipelines.aggregation.counts import count_ids
 from pipelines.aggregation.inputs import PARQUET_RATIO
 from pipelines.aggregation.item_join import choose_join
 from pipelines.aggregation.job import Job
@@ -26,7 +27,7 @@ class FinishedAggregate:
         """The job's counts, as its steps would have counted."""
         ours = {name: number for name, number in self.manifest.counts.items() if name not in ("pairs", "shards")}
         rejected = {f"rejected/{reason}": lines for reason, lines in self.manifest.rejected.items()}
-        return ours | rejected
+        return ours | rejected | count_ids(self.manifest.ids_to_compare)
 
     @property
     def needed_bytes(self) -> int:

@@ -13,6 +13,7 @@ from pipelines.aggregation.tables import raw_tables
 from pipelines.aggregation.times_in_words import compare_units, cure_of_times
 from pipelines.aggregation.unusable_files import check_files, cure_of_json, expected_columns, expected_table_columns
 from stage.errors import StageError
+from stage.manifest import IdsToCompare
 
 _NEARLY_ALL = 0.9
 """A share of bad lines that no ratio is for: the input is another than the spec says."""
@@ -64,7 +65,7 @@ def _check_rejects(source: str, counts: Mapping[str, int], *, lines: int, source
     nearly_all = total >= _NEARLY_ALL * lines
     cure = _cure(counts, sources) if source == "log" else cure_of_json(rejected)
     if cure and not nearly_all and _mostly_unknown(rejected):
-        cure += "; or items have left the table: keep their rows or raise the ratio"
+        cure += "; or these items have left the table: keep their rows or raise the ratio"
     mend = "mend the input or the spec" if nearly_all else "mend the input or raise the ratio"
     if source == "items" and not nearly_all:
         mend += ", by which these items and all lines of the log about them go"
@@ -118,7 +119,7 @@ def _cure(counts: Mapping[str, int], sources: Sources) -> str | None:
     """
     rejected = rejects_of("log", below("rejected", counts))
     if _mostly_unknown(rejected):
-        return cure_of_unknown_items(sources, counts)
+        return cure_of_unknown_items(sources, ids_to_compare(counts))
     return cure_of_json(rejected) or cure_of_times(rejected, sources.interactions)
 
 
@@ -126,14 +127,20 @@ def _mostly_unknown(rejected: Mapping[str, int]) -> bool:
     return 2 * rejected.get("unknown_item", 0) > sum(rejected.values())
 
 
-def cure_of_unknown_items(sources: Sources, counts: Mapping[str, int]) -> str:
-    """What to do if many of the log's items have no row, by the counts of the whole job."""
-    ids = ids_to_compare(counts)
-    these = f", such as '{ids['unknown_item']}' in the log, '{ids['items']}' in the table" if ids else ""
-    return (
+def cure_of_unknown_items(sources: Sources, ids: Mapping[str, IdsToCompare]) -> str:
+    """What to do if many of the log's items have no row.
+
+    Args:
+        sources: The spec's section.
+        ids: As `ids_to_compare` finds them.
+    """
+    check = (
         f"check that column {sources.items.id} of the item table has ids exactly as column "
-        f"{sources.interactions.item_id} of the log has them{these}"
+        f"{sources.interactions.item_id} of the log has them"
     )
+    if (found := ids.get("unknown_item")) is None:
+        return check
+    return f"{check}; the log's smallest id without a row is '{found.log}', the table's smallest id is '{found.table}'"
 
 
 def early_times(counts: Mapping[str, int], source: InteractionSource) -> str | None:

@@ -14,7 +14,7 @@ from features.sessions import session_pairs
 from features.spec.spec import Spec
 from features.split import SPLITS, TimeBounds
 from features.sums import total
-from pipelines.aggregation.counts import such_as
+from pipelines.aggregation.counts import count_smallest
 from pipelines.aggregation.lines_to_shuffle import OVER_MAX_LINES, without
 from pipelines.aggregation.packing import Keyed, key_by_shard
 
@@ -50,7 +50,7 @@ def merge_shard(
     unknown = lines.filter(pc.invert(known))
     rejected = unknown_items(unknown)
     if spec.sources.rejects == "content":
-        counts.update(such_as("unknown_item", unknown.column("item_id")))
+        counts.update(count_smallest(unknown.column("item_id"), reason="unknown_item", of="log"))
     make = (
         partial(merge_lines, queries_are_items=spec.sources.queries == "items")
         if spec.session is None

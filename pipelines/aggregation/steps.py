@@ -20,7 +20,7 @@ from pipelines.aggregation.log import validate_batch
 from pipelines.aggregation.merging import cap_shard, caps_apart, count_by_split, counts_by, merge_shard, to_cap
 from pipelines.aggregation.packing import Keyed, Packed, concat, pack, unpack
 from pipelines.aggregation.placement import hot_queries
-from pipelines.aggregation.tables import RawTable, cold_items, join_items, join_queries, sum_counted, validate_rows
+from pipelines.aggregation.tables import RawTable, count_items, join_items, join_queries, sum_counted, validate_rows
 from stage.progress import counters
 
 
@@ -119,7 +119,7 @@ def make_items(element: CoGrouped, side: Side, *, names: Mapping[int, NamedFile]
     shard, found = element
     items = join_items(found[kinds.ITEM_ROWS], found[kinds.ITEM_COUNTS], side=side, names=names)
     if items.num_rows:
-        yield counted(cold_items(items))
+        yield counted(count_items(items))
         yield Element(kinds.ITEMS, (shard, pack(items)))
 
 

@@ -20,7 +20,7 @@ from features.sums import sum_counts, total
 from pipelines.aggregation.absent_columns import count_present
 from pipelines.aggregation.batches import Batch
 from pipelines.aggregation.columns import Columns, feature_keys
-from pipelines.aggregation.counts import such_as
+from pipelines.aggregation.counts import count_smallest
 from pipelines.aggregation.input_files import NamedFile
 from pipelines.aggregation.packing import Packed, concat
 from pipelines.aggregation.unusable_files import count_in_file
@@ -103,8 +103,6 @@ def validate_rows(batch: Batch, table: RawTable, *, pseudonyms: Pseudonyms) -> V
     for name, side in table.sides.items():
         made = to_entities(rows, table.source, side=side).append_column(_PLACE, places.filter(valid))
         entities[name] = pseudonyms.of_table(table.id_column).replace(made)
-    if table.name == "items":
-        counts |= such_as("items", entities["item"].column("id"))
     named = pc.binary_join_element_wise(pa.scalar(table.name), rejected.column("reason"), "/")
     return ValidRows(entities, rejected.set_column(0, "reason", named), counts)
 
@@ -132,9 +130,10 @@ def sum_counted(counts: Iterable[Packed]) -> pa.Table:
     return sum_counts(concat(counts, COUNTED), "id")
 
 
-def cold_items(items: pa.Table) -> dict[str, int]:
-    """The count of items without a training pair."""
-    return {"items/cold": total(pc.equal(items.column("train_count"), 0))}
+def count_items(items: pa.Table) -> dict[str, int]:
+    """Counts the items without a training pair, and the smallest id."""
+    cold = {"items/cold": total(pc.equal(items.column("train_count"), 0))}
+    return cold | count_smallest(items.column("id"), reason="unknown_item", of="table")
 
 
 def join_queries(

@@ -1,7 +1,7 @@
 """The end of the job, as steps of its graph: the check of the rejects, and the manifest, written last."""
 
 from features.split import SPLITS
-from pipelines.aggregation.counts import below, reconcile_lines, shown_counts, without_files
+from pipelines.aggregation.counts import below, ids_to_compare, reconcile_lines, shown_counts, without_files
 from pipelines.aggregation.input_checks import check_input
 from pipelines.aggregation.job import Job
 from pipelines.aggregation.output import Written, sum_by_content
@@ -42,7 +42,7 @@ def finish_dataset(
         StageError: If the counts don't add up: then the job is wrong, and its output must not be used.
         Interrupted: If the command was told to stop, but native code in its process swallowed that.
     """
-    counts = without_files(counts) | lines_outside(counts, job.partitions)
+    ids, counts = ids_to_compare(counts), without_files(counts) | lines_outside(counts, job.partitions)
     files = sorted({w.file.name: w for w in written}.values(), key=lambda w: w.file.name)
     content, records = sum_by_content(files, _CONTENTS)
     found = _counts(counts, records)
@@ -52,6 +52,7 @@ def finish_dataset(
         **job.as_manifests_say(),
         counts=found,
         rejected=below("rejected", counts),
+        ids_to_compare=ids,
         vocabularies=transform.vocabularies,
         transform_digest=transform.transform_digest,
         content=content | transform.content,

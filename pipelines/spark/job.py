@@ -12,7 +12,7 @@ from features.mutual_information import INFORMATION
 from features.quantile_bounds import NUMBERS, quantile_bounds
 from features.split import SPLITS
 from pipelines.aggregation import kinds, steps
-from pipelines.aggregation.counts import below, reconcile_lines, shown_counts, without_files
+from pipelines.aggregation.counts import below, ids_to_compare, reconcile_lines, shown_counts, without_files
 from pipelines.aggregation.elements import decode_counts
 from pipelines.aggregation.input_checks import check_input
 from pipelines.aggregation.input_files import ranges_of
@@ -48,7 +48,7 @@ from pipelines.spark.elements import (
     whole,
 )
 from stage.errors import StageError, StorageError
-from stage.manifest import Manifest
+from stage.manifest import IdsToCompare, Manifest
 from stage.output import finish_output
 from stage.progress import counters
 
@@ -102,7 +102,7 @@ def aggregate(spark: SparkSession, plan: Plan) -> Manifest:
     information = _mutual_information(items, job, corpus=corpus)
     files.append(write_content(information, INFORMATION, content="mutual_information", target=target))
     told = without_files(counts) | lines_outside(counts, job.partitions)
-    made = _manifest(job, files, counts=told)
+    made = _manifest(job, files, counts=told, ids=ids_to_compare(counts))
     try:
         made.check_files(target.directory)
     except StorageError:
@@ -177,7 +177,7 @@ def _mutual_information(items: DataFrame, job: Job, *, corpus: int) -> bytes:
     return encode_information(collect(histograms.union(counted), kinds.HISTOGRAMS), spec)
 
 
-def _manifest(job: Job, files: list[Written], *, counts: dict[str, int]) -> Manifest:
+def _manifest(job: Job, files: list[Written], *, counts: dict[str, int], ids: dict[str, IdsToCompare]) -> Manifest:
     """What the manifest says.
 
     Raises:
@@ -198,6 +198,7 @@ def _manifest(job: Job, files: list[Written], *, counts: dict[str, int]) -> Mani
         **job.as_manifests_say(),
         counts=found,
         rejected=below("rejected", counts),
+        ids_to_compare=ids,
         content=content,
         files=sorted((written.file for written in files), key=lambda file: file.name),
     )

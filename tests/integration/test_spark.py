@@ -180,6 +180,7 @@ def _assert_same(aggregate: Built, dataset: Built) -> None:
     found, expected = aggregate.manifest, dataset.manifest
     assert found["stage"] == "aggregate"
     assert found["rejected"] == expected["rejected"]
+    assert found["ids_to_compare"] == expected["ids_to_compare"]
     mine = {name: n for name, n in found["counts"].items() if name not in ("pairs", "shards")}
     assert mine == {name: expected["counts"][name] for name in mine}
     assert found["spec_digest"] == expected["spec_digest"]
@@ -197,6 +198,7 @@ def _assert_same_dataset(found: Json, expected: Json) -> None:
     assert found["content"] == expected["content"]
     assert found["counts"] == expected["counts"]
     assert found["rejected"] == expected["rejected"]
+    assert found["ids_to_compare"] == expected["ids_to_compare"]
     assert found["inputs"]["raw"] == expected["inputs"]["raw"]
 
 

@@ -11,7 +11,7 @@ from pipelines.aggregation.packing import Packed, pack
 from pipelines.aggregation.tables import COUNTED, join_queries
 from pipelines.build_report import print_report
 from stage.errors import UsageError
-from stage.manifest import File, Manifest
+from stage.manifest import File, IdsToCompare, Manifest
 
 WHERE: dict[str, object] = {
     "interactions": {"path": "log", "query_id": "user"},
@@ -68,7 +68,7 @@ def test_many_lines_of_unknown_items_are_warned_of_though_they_are_few_of_all_li
     for of_items, more in (
         (
             {"items/missing_item_id": 9_000, "items/bad_id": 1},
-            "; or they are those of the item table's 9,001 rejected rows",
+            "; or their rows are among the item table's 9,001 rejected ones",
         ),
         ({"queries/missing_id": 7}, ""),
     ):
@@ -77,9 +77,9 @@ def test_many_lines_of_unknown_items_are_warned_of_though_they_are_few_of_all_li
         )
         print_report(manifest, "out", as_json=True)
         assert capsys.readouterr().err == (f"{warned}{more}\n" if said else "")
-        manifest.counts.update({"such_as/unknown_item/10": 1, "such_as/items/10.0": 1})
+        manifest.ids_to_compare["unknown_item"] = IdsToCompare(log="10", table="10.0")
         print_report(manifest, "out", as_json=True)
-        ids = ", such as '10' in the log, '10.0' in the table"
+        ids = "; the log's smallest id without a row is '10', the table's smallest id is '10.0'"
         assert capsys.readouterr().err == (f"{warned}{ids}{more}\n" if said else "")
 
 

@@ -14,7 +14,7 @@ from pipelines.aggregation.packing import pack
 
 def test_one_unknown_item_is_told_unless_nothing_of_bad_lines_may_be():
     rows = [{"query_id": "u", "item_id": item, "place": n} for n, item in enumerate(["b", "c2", "c10"])]
-    for rejects, told in (("content", {"such_as/unknown_item/c10": 1}), ("place_only", {})):
+    for rejects, told in (("content", {"id\tunknown_item\tlog\tc10": 1}), ("place_only", {})):
         spec = small_spec(sources={"rejects": rejects})
         lines = lines_of_shard([pack(one_by_one(pa.Table.from_pylist(rows, LINES)))], spec)
         merged = merge_shard(lines, spec, bounds=None, known=pa.array([True, False, False]))

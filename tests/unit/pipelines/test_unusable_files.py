@@ -2,6 +2,7 @@
 
 from collections import Counter
 
+import pyarrow as pa
 import pytest
 from small_jobs import small_job
 from small_specs import small_spec
@@ -12,7 +13,7 @@ from features.spec.features import Side
 from features.spec.sources import InteractionSource, TableSource
 from features.spec.spec import Spec
 from pipelines.aggregation import unusable_files
-from pipelines.aggregation.counts import shown_counts
+from pipelines.aggregation.counts import count_smallest, shown_counts
 from pipelines.aggregation.input_checks import check_input
 from pipelines.aggregation.partitions import Partition, WindowDay, check_partitions
 from pipelines.aggregation.unusable_files import count_in_file, expected_columns, expected_table_columns
@@ -232,10 +233,14 @@ def test_a_log_of_unknown_items_alone_is_told_to_compare_ids() -> None:
     assert str(caught.value).endswith(
         f"unknown_item 599, not_json 1; see out/rejects/, mend the input or the spec; {compare}"
     )
-    ids = {"such_as/unknown_item/7": 1, "such_as/items/10.0": 1, "such_as/unknown_item/10": 2, "such_as/items/10/1": 1}
+    ids = Counter[str]()
+    for of, found in (("log", ["7"]), ("table", ["10.0"]), ("log", ["9", "10"]), ("table", ["10\t1"]), ("log", [])):
+        ids.update(count_smallest(pa.chunked_array([found], pa.string()), reason="unknown_item", of=of))
     with pytest.raises(StageError) as caught:
         check(counts | ids, SPEC_OF_ALL)
-    assert str(caught.value).endswith(f"{compare}, such as '10' in the log, '10.0' in the table")
+    assert str(caught.value).endswith(
+        f"{compare}; the log's smallest id without a row is '10', the table's smallest id is '10\t1'"
+    )
     few_are_positive = {"lines/read": 600, "rejected/unknown_item": 9, "filtered/not_positive": 591}
     with pytest.raises(StageError, match=compare):
         check(few_are_positive, SPEC_OF_ALL)
@@ -250,8 +255,8 @@ def test_a_part_of_unknown_items_may_be_of_items_that_have_left_the_table() -> N
         check(counts, SPEC)
     assert str(caught.value).endswith(
         "unknown_item 16, not_json 15; see out/rejects/, mend the input or raise the ratio; check that column item_id "
-        "of the item table has ids exactly as column item_id of the log has them; or items have left the table: "
-        "keep their rows or raise the ratio"
+        "of the item table has ids exactly as column item_id of the log has them; or these items have left the "
+        "table: keep their rows or raise the ratio"
     )
 
 
