@@ -41,8 +41,8 @@ $(READY): requirements.lock requirements-bootstrap.lock setup.py
 	  { echo "error: this Python has no venv; on Debian and Ubuntu: apt-get install python3-venv" >&2; exit 1; }
 	@if test "$$(cat $@ 2>/dev/null)" = "$(realpath .venv) $$($(PYTHON) --version)"; then rm $@; else \
 	  $(PYTHON) -m venv --clear .venv && \
-	  $(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements-bootstrap.lock && \
-	  $(BIN)/uv pip sync --quiet --python $(BIN)/python --require-hashes requirements.lock; fi
+	  $(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements-bootstrap.lock; fi
+	$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --require-hashes -r requirements.lock
 	echo "-e ." | $(BIN)/uv pip sync --quiet --python $(BIN)/python --no-build-isolation requirements.lock -
 	@$(BIN)/python -c '$(IMPORT_ALL)'
 	@echo "$$(cd .venv && pwd -P) $$($(PYTHON) --version)" > $@
