@@ -32,7 +32,7 @@ class EncodedFeature:
     """A feature of an example, after the transform.
 
     A categorical one is a list of int64 codes in [0, codes), a numeric one a list of float32. Missing and unknown
-    values are left out, so either list may be empty; only multi-valued features have more than one.
+    values are left out, so either list may be empty; only multivalued features have more than one.
     """
 
     key: str

@@ -46,7 +46,7 @@ def raw_features(rows: pa.RecordBatch, side: Side) -> dict[str, pa.Array]:
     """The raw features of some rows.
 
     Numbers that are none (NaN, infinite, beyond float32) and empty texts count as missing; nulls among the values of a
-    multi-valued feature are left out.
+    multivalued feature are left out.
 
     Args:
         rows: With the columns of `feature_columns`.

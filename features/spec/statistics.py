@@ -11,7 +11,7 @@ class MutualInformation(Section):
     """Mutual information of the item features, over the corpus."""
 
     weighting: Literal["uniform", "train_count"] = "uniform"
-    """How an item counts; uniform is what the SSL task samples."""
+    """How an item counts; uniform is how the self-supervised task draws items."""
     numeric_buckets: Annotated[int, Field(ge=2)] = 10
     """Quantile classes of a numeric feature."""
     seed: Seed = 0

@@ -40,17 +40,17 @@ class Ssl(Section):
     """The self-supervised task on items drawn uniformly from the corpus."""
 
     alpha: Annotated[float, Field(ge=0)] = 0.3
-    """Weight of its loss; 0: plain two-tower, no SSL work done. The default is the paper's method; README says where to
-    begin with 0."""
+    """Weight of its loss, L_self; 0: plain two-tower, without this task. The default is the paper's method; README says
+    where to begin with 0."""
     augmentation: Literal["cfm", "rfm", "dropout", "spread_out", "feature_dropout"] = "cfm"
     """cfm: correlated feature masking. rfm: random feature masking. dropout: no masking, value dropout alone.
-    spread_out: both views are the item itself. feature_dropout: no SSL loss, the item's features are dropped in the
+    spread_out: both views are the item itself. feature_dropout: no L_self, the item's features are dropped in the
     main task (FD)."""
     complement: bool = True
     """The second view masks exactly what the first shows; false: it draws its own mask (rfm) or its own seed feature
     (cfm)."""
     dropout_rate: Annotated[float, Field(ge=0, lt=1)] = 0.3
-    """Probability that a view drops a value of a multi-valued feature, after masking."""
+    """Probability that a view drops a value of a multivalued feature, after masking."""
     temperature: Annotated[float, Field(gt=0)] | None = None
     """Of L_self; train.temperature by default."""
     batch_size: Positive | None = None

@@ -1,4 +1,4 @@
-"""Views of items: features are masked first, then values of multi-valued features are dropped.
+"""Views of items: features are masked first, then values of multivalued features are dropped.
 
 A view is the item with fewer values: a feature without any, masked or missing, gets its default in the tower.
 

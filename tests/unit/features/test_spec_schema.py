@@ -56,8 +56,8 @@ def test_the_page_has_every_section_and_says_what_a_key_takes() -> None:
     sections = json.loads(schema_text())["$defs"]  # with the whole one, all that there are
     assert len(sections) + 1 == len(headings)
     for row in (
-        "| `alpha` | number >= 0 | `0.3` | Weight of its loss; 0: plain two-tower, no SSL work done. The default is "
-        "the paper's method; README says where to begin with 0. |",
+        "| `alpha` | number >= 0 | `0.3` | Weight of its loss, L_self; 0: plain two-tower, without this task. The "
+        "default is the paper's method; README says where to begin with 0. |",
         "| `hidden` | list of whole number >= 1 | `[256, 128]` | Units of each layer; the last is the embedding that "
         "is compared. |",
         "| `split` | section |  | How lines become training, validation and test pairs. |",
