@@ -13,7 +13,7 @@ from features.statistics.protos import by_feature
 from features.statistics.schema import STATISTICS
 from features.vocabularies import NOTHING, digest_terms, vocabularies
 from pipelines.aggregation.counts import positive_lines, rejects_of
-from pipelines.aggregation.input_checks import cure_of_unknown_items, early_times
+from pipelines.aggregation.input_checks import compare_ids, cure_of_unknown_items, early_times
 from pipelines.aggregation.partitions import OUTSIDE
 from pipelines.aggregation.times_in_words import compare_units
 from stage.manifest import Manifest
@@ -46,7 +46,7 @@ def _warnings(manifest: Manifest, directory: str) -> Iterator[str]:
         yield early
     yield from _of_partitions_outside(counts, sources)
     if WITHOUT_ROW in counts:
-        yield from _of_queries_without_rows(counts, sources)
+        yield from _of_queries_without_rows(manifest, sources)
 
 
 def _of_empty_splits(counts: Mapping[str, int], split: Split) -> Iterator[str]:
@@ -132,14 +132,18 @@ def _of_partitions_outside(counts: Mapping[str, int], sources: Sources) -> Itera
             )
 
 
-def _of_queries_without_rows(counts: Mapping[str, int], sources: Sources) -> Iterator[str]:
+def _of_queries_without_rows(manifest: Manifest, sources: Sources) -> Iterator[str]:
     """Whether there is a query table and half of the queries, or more, have no row in it."""
     of_items = sources.queries == "items"
     table, called = (sources.items, "item") if of_items else (sources.queries, "query")
-    without, queries = counts[WITHOUT_ROW], counts["queries"]
+    without, queries = manifest.counts[WITHOUT_ROW], manifest.counts["queries"]
     if isinstance(table, TableSource) and 2 * without >= queries > 0:
+        check = compare_ids(
+            f"column {table.id} of the {called} table",
+            f"column {sources.interactions.query_id}",
+            ids=manifest.ids_to_compare.get(WITHOUT_ROW),
+        )
         yield (
             f"sources.queries: expected rows of the log's queries, but {without:,} of {queries:,} have none, "
-            f"so all of their features but the id are missing; check that column {table.id} of the {called} table has "
-            f"ids exactly as column {sources.interactions.query_id} of the log has them"
+            f"so all of their features but the id are missing; {check}"
         )

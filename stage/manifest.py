@@ -124,7 +124,7 @@ class Manifest(BaseModel):
     rejected: dict[str, int] = {}
     """Reason -> lines."""
     ids_to_compare: dict[str, IdsToCompare] = {}
-    """Reason to reject lines whose id has no row in a table -> an id of each."""
+    """Count or reason of ids without a row in a table -> an id of each."""
     measures: dict[str, float] = {}
     """What the stage measured of its own output, such as an index's recall."""
     vocabularies: dict[str, int] = {}

@@ -43,7 +43,7 @@ def without_files(counts: Mapping[str, int]) -> dict[str, int]:
     return {name: number for name, number in counts.items() if "\t" not in name}
 
 
-def count_smallest(ids: pa.ChunkedArray, *, reason: str, of: Literal["log", "table"]) -> dict[str, int]:
+def count_smallest(ids: pa.Array | pa.ChunkedArray, *, reason: str, of: Literal["log", "table"]) -> dict[str, int]:
     """Counts the smallest of some ids, so that of a whole job's one can be told.
 
     Args:

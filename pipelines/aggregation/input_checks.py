@@ -41,8 +41,7 @@ def check_input(counts: dict[str, int], job: Job) -> None:
     read |= {table: counts.get(f"{table}/read", 0) for table in tables}
     for source, lines in read.items():
         if not lines:
-            key = "interactions" if source == "log" else source
-            raise StageError(f"sources.{key}: expected rows, found none in all of it; check its path or query")
+            raise StageError(_without_rows("interactions" if source == "log" else source, spec.sources))
     rejected = below("rejected", counts)
     # Tables first: a bad row of the items makes every line of its item bad, too, as unknown_item.
     for source in (*tables, "log"):
@@ -52,6 +51,13 @@ def check_input(counts: dict[str, int], job: Job) -> None:
         _check_rejects(source, counts, lines=read[source], sources=spec.sources, directory=directory)
     check_columns(counts, job.column_hints)
     _check_pairs(counts, spec)
+
+
+def _without_rows(key: str, sources: Sources) -> str:
+    source = sources.by_name[key]
+    if source.path is None:
+        return f"sources.{key}.query: expected rows, found none; check the query"
+    return f"sources.{key}.path: expected rows in {source.path}, found none in all of it; check the path"
 
 
 def _check_rejects(source: str, counts: Mapping[str, int], *, lines: int, sources: Sources, directory: str) -> None:
@@ -134,13 +140,25 @@ def cure_of_unknown_items(sources: Sources, ids: Mapping[str, IdsToCompare]) -> 
         sources: The spec's section.
         ids: As `ids_to_compare` finds them.
     """
-    check = (
-        f"check that column {sources.items.id} of the item table has ids exactly as column "
-        f"{sources.interactions.item_id} of the log has them"
+    return compare_ids(
+        f"column {sources.items.id} of the item table",
+        f"column {sources.interactions.item_id}",
+        ids=ids.get("unknown_item"),
     )
-    if (found := ids.get("unknown_item")) is None:
+
+
+def compare_ids(in_table: str, in_log: str, *, ids: IdsToCompare | None) -> str:
+    """What to do if many ids of the log have no row in a table.
+
+    Args:
+        in_table: The column with the table's ids, in words.
+        in_log: The column with the log's, in words.
+        ids: One of each, if any may be told.
+    """
+    check = f"check that {in_table} has ids exactly as {in_log} of the log has them"
+    if ids is None:
         return check
-    return f"{check}; the log's smallest id without a row is '{found.log}', the table's smallest id is '{found.table}'"
+    return f"{check}; the log's smallest id without a row is '{ids.log}', the table's smallest id is '{ids.table}'"
 
 
 def early_times(counts: Mapping[str, int], source: InteractionSource) -> str | None:

@@ -131,7 +131,7 @@ def make_queries(element: CoGrouped, spec: Spec, *, names: Mapping[int, NamedFil
     shard, found = element
     counts = sum_counted(found[kinds.QUERY_COUNTS])
     yield Element(kinds.HOT, (shard, pack(hot_queries(counts, spec))))
-    queries, without_row = join_queries(found[kinds.QUERY_ROWS], counts, spec=spec, names=names)
+    queries, of_rows = join_queries(found[kinds.QUERY_ROWS], counts, spec=spec, names=names)
+    yield counted(of_rows)
     if queries.num_rows:
-        yield counted(without_row)
         yield Element(kinds.QUERIES, (shard, pack(queries)))

@@ -149,7 +149,7 @@ def join_queries(
 
     Returns:
         The queries, schema `entity_schema`, without a row the id alone; and, where there is a query table, the count
-        of those without a row.
+        of those without a row, and the smallest ids of either side if they may be told.
 
     Raises:
         StageError: If an id stands twice.
@@ -159,8 +159,12 @@ def join_queries(
     queries = with_counts(entities_of(ids, known, side=spec.query), counts)
     if spec.sources.queries is None:
         return queries, {}
-    with_row = total(pc.is_in(ids, known.column("id")))
-    return queries, {WITHOUT_ROW: len(ids) - with_row}
+    without = ids.filter(pc.invert(pc.is_in(ids, known.column("id"))))
+    told = {WITHOUT_ROW: len(without)}
+    if spec.sources.rejects == "content":
+        told |= count_smallest(without, reason=WITHOUT_ROW, of="log")
+        told |= count_smallest(known.column("id"), reason=WITHOUT_ROW, of="table")
+    return queries, told
 
 
 def _distinct(entities: pa.Table, label: str, *, names: Mapping[int, NamedFile]) -> pa.Table:

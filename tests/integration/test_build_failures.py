@@ -201,11 +201,11 @@ def corrupt(content: bytes, at: int) -> bytes:
         ),
         (
             {"log/good.jsonl": b"\n \n"},
-            "sources.interactions: expected rows, found none in all of it; check its path or query",
+            "sources.interactions.path: expected rows in log/*, found none in all of it; check the path",
         ),
         (
             {"items/items.jsonl": b"\n"},
-            "sources.items: expected rows, found none in all of it; check its path or query",
+            "sources.items.path: expected rows in items/*, found none in all of it; check the path",
         ),
         (
             {"log/bit.jsonl.gz": corrupt(gzip.compress(json_lines(LINES)), -5)},

@@ -90,8 +90,10 @@ def assert_same(
     assert (said["lines/read"], said["lines/kept"]) == (plain.read, kept)
     assert plain.read == kept + sum(plain.filtered.values()) + sum(by_reason.values())
     assert (said["items"], said["queries"]) == (len(item_rows), len(query_rows))
-    without_row = len(asked - query_table.keys()) if sources["queries"] else None
-    assert said.get("queries/without_row") == without_row
+    without_row = asked - query_table.keys()
+    assert said.get("queries/without_row") == (len(without_row) if sources["queries"] else None)
+    smallest = {"log": min(without_row), "table": min(query_table)} if without_row and query_table else None
+    assert built.manifest["ids_to_compare"].get("queries/without_row") == smallest
     assert said["items/cold"] == sum(counts["item"][id_] == 0 for id_ in item_rows)
 
 

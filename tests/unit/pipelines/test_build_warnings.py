@@ -7,7 +7,10 @@ from tensorflow_metadata.proto.v0.statistics_pb2 import DatasetFeatureStatistics
 
 from features.entities import only_ids
 from features.spec.spec import Spec
+from pipelines.aggregation import kinds
+from pipelines.aggregation.elements import decode_counts
 from pipelines.aggregation.packing import Packed, pack
+from pipelines.aggregation.steps import make_queries
 from pipelines.aggregation.tables import COUNTED, join_queries
 from pipelines.build_report import print_report
 from stage.errors import UsageError
@@ -199,9 +202,14 @@ def test_the_report_keeps_the_rejects_of_tables_apart_from_the_lines_of_the_log(
 def test_queries_that_are_items_without_a_row_are_warned_of(capsys) -> None:
     counts = OF_A_DATASET | {"queries": 1200, "queries/without_row": 600}
     print_report(made("dataset", counts, queries="items"), "out", as_json=True)
-    assert capsys.readouterr().err == NO_ROW.replace("N of", "600 of").replace(
-        "user_id of the query", "item_id of the item"
+    warned = NO_ROW.replace("N of", "600 of").replace("user_id of the query", "item_id of the item")
+    assert capsys.readouterr().err == warned
+    ids = {"queries/without_row": IdsToCompare(log="u", table="U")}
+    print_report(
+        made("dataset", counts, queries="items").model_copy(update={"ids_to_compare": ids}), "out", as_json=True
     )
+    more = "; the log's smallest id without a row is 'u', the table's smallest id is 'U'\n"
+    assert capsys.readouterr().err == warned.replace("\n", more)
 
 
 def test_a_vocabulary_without_a_term_is_warned_of(capsys) -> None:
@@ -244,10 +252,13 @@ def rows_of(spec: Spec, *ids: str) -> list[Packed]:
 def test_queries_without_a_row_are_counted_where_there_is_a_query_table() -> None:
     counts = pa.table([["a", "b", "c"], *[[1, 1, 1]] * 3], schema=COUNTED)
     spec = spec_of()
-    queries, without_row = join_queries(rows_of(spec, "c", "x"), counts, spec=spec, names={})
+    queries, of_rows = join_queries(rows_of(spec, "x", "c"), counts, spec=spec, names={})
     assert queries.column("id").to_pylist() == ["c", "a", "b"]
-    assert without_row == {"queries/without_row": 2}
-    assert join_queries([], counts, spec=spec, names={})[1] == {"queries/without_row": 3}
-    pages = spec_of(queries="items")
-    assert join_queries(rows_of(pages, "c", "x"), counts, spec=pages, names={})[1] == {"queries/without_row": 2}
+    ids = {"id\tqueries/without_row\tlog\ta": 1, "id\tqueries/without_row\ttable\tc": 1}
+    assert of_rows == {"queries/without_row": 2} | ids
+    of_no_query = {kinds.QUERY_ROWS: rows_of(spec, "x"), kinds.QUERY_COUNTS: []}
+    *_, said = make_queries((0, of_no_query), spec, names={})
+    assert decode_counts(said.keyed[1]) == {"queries/without_row": 0, "id\tqueries/without_row\ttable\tx": 1}
+    pages = spec_of(queries="items", rejects="place_only")
+    assert join_queries([], counts, spec=pages, names={})[1] == {"queries/without_row": 3}
     assert join_queries([], counts, spec=spec_of(queries=None), names={})[1] == {}
