@@ -129,8 +129,7 @@ def _check_entry(
 
 def _valency_rules(entry: schema_pb2.Feature) -> Iterator[tuple[str, int, int, Callable[[int], bool]]]:
     least, most = entry.value_count.min, entry.value_count.max
-    if least > 1:
-        yield "fewer", least, _Info.FEATURE_TYPE_LOW_NUMBER_VALUES, lambda size: size < least
+    yield "fewer", least, _Info.FEATURE_TYPE_LOW_NUMBER_VALUES, lambda size: size < least
     if entry.value_count.HasField("max"):
         yield "more", most, _Info.FEATURE_TYPE_HIGH_NUMBER_VALUES, lambda size: size > most
 

@@ -85,7 +85,7 @@ def _tell_numbers(found: FeatureStatistics, proto: statistics_pb2.NumericStatist
     if len(numbers) == 0:
         return
     total = int(counts.sum())
-    # fsum rounds once, so nothing depends on how the rows were dealt out.
+    # fsum rounds once, so nothing depends on the order in which a processor adds up.
     mean = math.fsum(numbers * counts) / total
     proto.mean = mean
     proto.std_dev = math.sqrt(math.fsum((numbers - mean) ** 2 * counts) / total)

@@ -70,6 +70,7 @@ def test_missing_values() -> None:
     assert (finding.measure, finding.value, finding.fails) == ("the share of missing values", 0.5, True)
     assert finding.limit == pytest.approx(0.15)
     assert not only(judge(found, schema, max_missing_increase=0.41)).fails
+    assert only(judge(found, schema, max_missing_increase=1)).limit == 1
     exactly = 'feature { name: "item/tags" presence { min_fraction: 0.75 } }'
     assert not only(judge(found, exactly, max_missing_increase=0.25)).fails
     three = statistics(["", "", "", *"abcdefg"])  # floats say that 1 - 0.8 + 0.1 is less than 0.3
@@ -134,6 +135,8 @@ def test_new_values() -> None:
         assert str(only(judge(statistics([tags]), schema, max_new_values=0.5))).endswith(f"(threshold 0.5): {named}")
     for tags in (["ab"], [""]):  # of no values none is new
         assert judge(statistics(tags), schema, max_new_values=0) == []
+    of_numbers = 'feature { name: "item/price" string_domain { value: "a" } }'  # says nothing of these
+    assert judge(statistics([], [1.0]), of_numbers, max_new_values=0) == []
 
 
 def test_texts_of_the_domain_and_of_the_baseline_are_counted_however_rare() -> None:
@@ -158,10 +161,10 @@ def test_numbers_out_of_range() -> None:
 
 def test_values_in_a_row() -> None:
     schema = 'feature { name: "item/tags" value_count { min: 2 max: 3 } }'
-    findings = judge(statistics(["abcd", "a", "abc", ""]), schema)
+    findings = judge(statistics(["abcd", "a", "ab", "abc", ""]), schema)
     assert [str(finding) for finding in findings] == [
-        "item/tags: the share of rows with fewer than 2 values is 0.25 (threshold 0)",
-        "item/tags: the share of rows with more than 3 values is 0.25 (threshold 0)",
+        "item/tags: the share of rows with fewer than 2 values is 0.2 (threshold 0)",
+        "item/tags: the share of rows with more than 3 values is 0.2 (threshold 0)",
     ]
     assert all(finding.fails for finding in findings)
 
@@ -251,9 +254,12 @@ def test_drift_of_numbers_is_jensen_shannons() -> None:
         ([0.0] * 19 + [9.99], [0.0] * 9 + [4.0], divergence(0.95, 0.9)),
         ([1.0] * 38 + [3.0] * 2, [3.0] * 20, divergence(0.925, 0)),  # less than 4 of 40 may be behind the ninth tenth
         ([1.0] * 38 + [3.0] * 2, [1.0] * 37 + [2.0] * 3, 0),  # 92.5% now, which they may have been then
+        ([1.0] * 38 + [3.0] * 2, [1.0], 0),  # as all may have been
+        ([0.0] * 38 + [3.0] * 2, [0.0] * 37 + [2.0] * 3, divergence(0.95, 0.925)),  # how many were 0 is told
         ([1.0] * 500 + [2.0] * 500, [1.0] * 405 + [2.0] * 595, divergence(0.5, 0.405)),  # rows that all are 1 were so
         ([2.0] * 20, [2.0] * 5 + [1.0, 3.0, 4.0, 5.0, 6.0], divergence(1, 0.5)),
         ([2.0] * 20, [2.0] * 3, 0),
+        ([1_000_007.0] * 20, [1_000_007.0] * 3, 0),  # counted as 1,000,008
         ([*range(10), *[5.0] * 80], [*range(10), *[5.0] * 80], 0),
         # Of 90, 85 are from 5 to 9. All but 8 of them or fewer must be 5; now one is.
         (

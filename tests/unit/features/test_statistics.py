@@ -13,6 +13,7 @@ from features.pairs import PAIRS
 from features.sessions import SESSION_PAIRS
 from features.spec.features import Side
 from features.spec.session import Session
+from features.statistics.anomalies import to_text
 from features.statistics.counts import (
     FEATURE_COUNTS,
     count_distinct,
@@ -183,6 +184,11 @@ def test_the_protos_say_it() -> None:
     common = tags.common_stats
     assert (common.num_missing, common.num_non_missing, common.tot_num_values) == (2, 3, 6)
     assert (common.min_num_values, common.max_num_values, common.avg_num_values) == (1, 3, 2)
+    assert [(b.low_value, b.high_value, b.sample_count) for b in common.num_values_histogram.buckets] == [
+        (1.0, 2.0, 1),
+        (2.0, 3.0, 1),
+        (3.0, 3.0, 1),
+    ]
     price = found["item/price"].num_stats
     assert (price.mean, price.min, price.max, price.median, price.num_zeros) == (1.5, 0.0, 2.5, 1.0, 1)
     common = price.common_stats
@@ -198,6 +204,9 @@ def test_the_protos_say_it() -> None:
     one = by_feature(serialize(to_protos(of_items([(0, None, None, None, 2.5)] * 3))))["item/price"].num_stats
     for histogram in one.histograms:
         assert [(b.low_value, b.high_value, b.sample_count) for b in histogram.buckets] == [(2.5, 2.5, 3)]
+    # Added up as they come, in float64, they would be 0.
+    far = to_protos(of_items([(0, None, None, None, price) for price in (-1e17, 1.0, 1e17)]))
+    assert by_feature(serialize(far))["item/price"].num_stats.mean == 1 / 3
     # 1,000,007 is counted as 1,000,008: no bucket ends before it begins.
     large = by_feature(
         serialize(to_protos(of_items([(0, None, None, None, 1_000_007.0)] * 3 + [(0, None, None, None, 1)])))
@@ -218,9 +227,11 @@ def test_the_schema_inferred() -> None:
     schema = {f.name: f for f in inferred.feature}
     color, tags, price = (schema[f"item/{name}"] for name in ("color", "tags", "price"))
     assert (color.type, list(color.string_domain.value)) == (schema_pb2.BYTES, ["blue", "red"])
-    assert (color.presence.min_fraction, color.presence.min_count, color.value_count.max) == (0.8, 1, 1)
+    assert (color.presence.min_fraction, color.presence.min_count) == (0.8, 1)
+    assert (color.value_count.min, color.value_count.max, tags.value_count.min) == (1, 1, 1)
     assert not tags.value_count.HasField("max")
     assert list(tags.string_domain.value) == ["x", "y", "z", "é"]
+    assert 'value: "é"' in to_text(inferred).decode()
     assert not schema["item/words"].HasField("string_domain")
     assert (price.type, price.float_domain.min, price.float_domain.max) == (schema_pb2.FLOAT, 0.0, 2.5)
     assert not schema["item/train_count"].HasField("float_domain")
@@ -327,16 +338,21 @@ def test_a_baseline_of_another_schema_or_content_is_another_and_so_is_a_given_sc
         files = describe_files(str(tmp_path))
         Manifest(stage="dataset", run_id="r", spec={}, files=files, content={"items": items}).write(str(tmp_path))
         seen.append(load_expected(schema=None, baseline=str(tmp_path)))
-        given.append(load_expected(schema=f"{tmp_path}/statistics/schema.pbtxt", baseline=None).digests)
+        given.append(load_expected(schema=f"{tmp_path}/statistics/schema.pbtxt", baseline=None))
     assert [expected.schema for expected in seen] == [a, b, a, a]
     assert seen[0].digests.keys() == {"baseline"}
     assert seen[0].digests == seen[2].digests
     for other in (1, 3):
         assert seen[other].digests != seen[0].digests
-    assert [digests.keys() for digests in given] == [{"schema"}] * 4
-    assert given[0] == given[2] == given[3] != given[1]
+    digests = [expected.digests for expected in given]
+    assert [digest.keys() for digest in digests] == [{"schema"}] * 4
+    assert digests[0] == digests[2] == digests[3] != digests[1]
+    assert (seen[0].widens, given[0].widens) == (True, False)
 
 
 def test_a_baseline_that_is_none_is_refused(tmp_path) -> None:
     with pytest.raises(StageError, match="expected a finished dataset"):
+        load_expected(schema=None, baseline=str(tmp_path))
+    Manifest(stage="dataset", run_id="r").write(str(tmp_path))
+    with pytest.raises(StageError, match=f"^--baseline {tmp_path}: has no statistics/statistics.pb; build it again$"):
         load_expected(schema=None, baseline=str(tmp_path))
