@@ -57,6 +57,11 @@ def _stored_pairs(*files):
     return [(example["query/page"][0], example["item/page"][0]) for example in read_examples(files)]
 
 
+def _stored_ids(file):
+    """(query's id, item's id) of a file."""
+    return {(example["query_id"][0].decode(), example["item_id"][0].decode()) for example in read_examples([file])}
+
+
 def test_an_epoch_shows_every_row_once(tiny_dataset):
     # 500 rows in 8 streams of 62 or 63; 8 rows a step, a row a stream: 62 steps show the 62 first rows of each stream.
     batches = _take(tiny_dataset, 63, train=_train(tiny_dataset, batch_size=8))
@@ -108,6 +113,12 @@ def test_seeds_shuffle_anew(tiny_dataset, whole):
     other = _take(tiny_dataset, 1, train=_train(tiny_dataset, seed=1))[0]
     assert whole[0] == _plain(_take(tiny_dataset, 1)[0])
     assert whole[0] != _plain(other)
+    # Of one file at a time the first batch is of the file that comes first.
+    files, first = tiny_dataset.example_files("train"), []
+    for seed in (0, 1):
+        ids = batch_ids(tiny_dataset, _train(tiny_dataset, batch_size=62, input_streams=1, seed=seed), step=0)
+        first += [file for file in files if set(ids) <= _stored_ids(file)]
+    assert len(set(first)) == 2
 
 
 @pytest.mark.parametrize("start", [1, 7, 8, 20, 61])
@@ -157,11 +168,7 @@ def test_files_that_an_epoch_has_passed_are_not_read_again(make_dataset, step, f
     dataset = make_dataset()
     train = _train(dataset, input_streams=3)
     expected = batch_ids(dataset, train, step=step)
-    others = []
-    for file in dataset.example_files("train"):
-        ids = ((example["query_id"][0].decode(), example["item_id"][0].decode()) for example in read_examples([file]))
-        if set(expected).isdisjoint(ids):
-            others.append(file)
+    others = [file for file in dataset.example_files("train") if _stored_ids(file).isdisjoint(expected)]
     assert len(others) == 8 - files
     for file in others:
         Path(file).write_bytes(b"damaged")
