@@ -33,6 +33,12 @@ def run_process(body: Callable[[Sequence[str]], None]) -> NoReturn:
     """
     code = run_command(body)
     ignore_signals()
+    try:
+        sys.stdout.flush()
+    except OSError:
+        # As on a full disk: Python would try again, and end with a code of its own, 120.
+        _to_nobody(sys.stdout.fileno())
+        code = code or 1
     sys.exit(code)
 
 
@@ -73,11 +79,8 @@ def run_command(body: Callable[[Sequence[str]], None], argv: Sequence[str] | Non
     except KeyboardInterrupt:
         return _fail("interrupted; the same command starts again where that is possible", Interrupted.exit_code)
     except BrokenPipeError as error:
-        if not _nobody_reads_stdout():
-            return _fail(describe_os_error(error), 1)
         # As `| head` does it; nothing is left to tell.
-        _to_nobody(sys.stdout.fileno())
-        return 1
+        return 1 if _nobody_reads_stdout() else _fail(describe_os_error(error), 1)
     except SystemExit as leaving:
         return leaving.code if isinstance(leaving.code, int) else 1
     except OSError as error:

@@ -278,6 +278,19 @@ def test_a_stderr_that_takes_nothing_changes_no_exit_code(lost, then, code):
     assert (found.returncode, found.stdout) == (code, "result\n")
 
 
+@pytest.mark.parametrize(
+    ("then", "message"), [([], "No space left on device"), (["fail"], "it broke")], ids=["ends", "fails"]
+)
+def test_a_stdout_that_takes_nothing_is_an_error_in_one_line(then, message):
+    command = [sys.executable, "-c", PROGRAM.replace('"result", flush=True', '"result"'), *then]
+    buffered = os.environ | {"PYTHONUNBUFFERED": ""}
+    with open("/dev/full", "wb") as full:
+        found = subprocess.run(
+            command, check=False, env=buffered, stdout=full, stderr=subprocess.PIPE, text=True, timeout=60
+        )
+    assert (found.returncode, found.stderr) == (1, f"progress\nerror: {message}\n")
+
+
 @pytest.mark.parametrize(("then", "code"), [([], 0), (["fail"], 1), (["--verbose"], 0)])
 @pytest.mark.parametrize(
     ("closed", "out", "err"),
