@@ -271,7 +271,7 @@ def _stream(  # noqa: PLR0917 (as `interleave` hands them on)
 
     # Behind each file, in the order of the first epoch.
     ends = tf.cumsum(tf.gather(counts, order_of(first_epoch)))
-    # Whole groups, whose first file gives the key of their rows' order.
+    # Whole groups, whose first file gives the key of their rows' order. The next one has more rows than are left out.
     passed = tf.math.count_nonzero(ends <= seen) // together * together
     left = seen - tf.concat([[0], ends], axis=0)[passed]
 
@@ -280,8 +280,7 @@ def _stream(  # noqa: PLR0917 (as `interleave` hands them on)
         return tf.data.Dataset.from_tensor_slices(order).batch(together).flat_map(partial(some_files, epoch))
 
     def without_seen(to_drop: tf.Tensor, rows: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        dropped = tf.minimum(to_drop, tf.size(rows, tf.int64))
-        return to_drop - dropped, rows[dropped:]
+        return tf.zeros_like(to_drop), rows[to_drop:]
 
     whole_files = tf.data.Dataset.range(first_epoch, _EPOCHS).flat_map(one_epoch).scan(left, without_seen)
-    return whole_files.filter(lambda rows: tf.size(rows) > 0).prefetch(1).rebatch(share)
+    return whole_files.prefetch(1).rebatch(share)
