@@ -78,5 +78,4 @@ def _values(table: pa.Table, feature: EncodedFeature) -> tuple[pa.Array, int]:
         column = words(column)
     if not pa.types.is_list(column.type):
         return column.drop_null(), len(column) - column.null_count
-    lengths = pc.fill_null(pc.list_value_length(column), 0)
-    return pc.list_flatten(column).drop_null(), total(pc.greater(lengths, 0))
+    return pc.list_flatten(column).drop_null(), total(pc.greater(pc.list_value_length(column), 0))
