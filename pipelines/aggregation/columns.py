@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 import pyarrow as pa
 
 from features.spec.features import Side, columns_read
-from stage.errors import StageError
+from stage.errors import StageError, did_you_mean
 
 EVENT = "sources.interactions.event"
 """The key of the event's column."""
@@ -43,9 +43,11 @@ def check_names(names: Sequence[str], columns: Columns, *, path: str) -> None:
     Raises:
         StageError: If a required column isn't there, or one that is read is there twice.
     """
-    missing = [name for name in columns.required.values() if name not in names]
+    missing = [(key, name) for key, name in columns.required.items() if name not in names]
     if missing:
-        raise StageError(f"{path}: expected a column {missing[0]}, found {names_in_words(names)}")
+        key, name = missing[0]
+        nearest = did_you_mean(name, set(names).difference(columns.keys), otherwise="")
+        raise StageError(f"{path}: expected a column {name} ({key}), found {names_in_words(names)}{nearest}")
     check_once(names, columns, path=path)
 
 

@@ -114,7 +114,7 @@ def test_a_file_that_ends_too_soon(fail: Callable[..., str]) -> None:
         ),
         (
             {"log/x.parquet": parquet(without(LINES, "item_id"))},
-            "TMP/raw/log/x.parquet: expected a column item_id, found query_id, event",
+            "TMP/raw/log/x.parquet: expected a column item_id (sources.interactions.item_id), found query_id, event",
         ),
         (
             {"log/x.jsonl": json_lines(without(LINES[:50], "item_id") * 2)},

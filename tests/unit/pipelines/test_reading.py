@@ -148,10 +148,10 @@ def test_ranges_of_csv(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize(
     ("content", "expected"),
     [
-        (b"user,at\n1,2\n", "TMP/log.csv: expected a column id, found user, at"),
-        (b"\nid,at\n1,2\n", "TMP/log.csv: expected a column id, found none"),
+        (b"user,at\n1,2\n", "TMP/log.csv: expected a column id (sources.items.id), found user, at"),
+        (b"\nid,at\n1,2\n", "TMP/log.csv: expected a column id (sources.items.id), found none"),
         (b"id,at,id\n1,2,3\n", "TMP/log.csv: expected one column id, found id, at, id"),
-        (b"id;at\n1;2\n", "TMP/log.csv: expected a column id, found id;at"),
+        (b"id;at\n1;2\n", "TMP/log.csv: expected a column id (sources.items.id), found id;at"),
         (
             b'"id,at\n1,2\n',
             "TMP/log.csv: expected a header, the names of the columns on one line: unexpected end of data",

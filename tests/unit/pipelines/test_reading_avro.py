@@ -150,7 +150,7 @@ def test_avro_that_claims_a_column_twice(refused: Callable[..., str]) -> None:
 @pytest.mark.parametrize(
     ("content", "expected"),
     [
-        (avro([{"user": "a"}], user="string"), "TMP/log.avro: expected a column id, found user"),
+        (avro([{"user": "a"}], user="string"), "TMP/log.avro: expected a column id (sources.items.id), found user"),
         (
             avro([{"id": 1.5}], id="double"),
             "TMP/log.avro: column id (sources.items.id): expected text or integers, found double; "
