@@ -50,7 +50,11 @@ def start_spark(master: str | None, conf: Sequence[str]) -> Iterator[SparkSessio
     try:
         spark = builder.getOrCreate()
     except Exception as error:
-        raise StageError(f"Spark can't be started (it needs Java 17 or newer): {_reason(error)}") from error
+        asked = f"--master {master}" if master is not None else "Spark"
+        raise StageError(
+            f"{asked}: can't be started or reached: {_reason(error)}; it needs Java 17 or newer, and a master such as "
+            "local[2], or spark://HOST:7077 of the version of PySpark; --verbose shows Spark's log"
+        ) from error
     try:
         spark.sparkContext.setLogLevel("ERROR")
         yield spark

@@ -30,7 +30,7 @@ def test_a_setting_without_a_value_is_refused_before_spark_starts() -> None:
     ("wrong", "code", "said"),
     [
         (["--conf", "spark.cores.max"], 2, "error: --conf spark.cores.max: expected KEY=VALUE"),
-        (["--master", "nowhere"], 1, "error: Spark can't be started (it needs Java 17 or newer): "),
+        (["--master", "nowhere"], 1, "error: --master nowhere: can't be started or reached: "),
     ],
 )
 def test_a_finished_aggregate_is_kept_until_spark_has_started(
