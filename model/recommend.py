@@ -8,9 +8,9 @@ import re
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
+from itertools import compress
 from typing import Any
 
-import numpy as np
 from rich.table import Column, Table
 
 from features.spec.features import SideName
@@ -66,10 +66,8 @@ def say_nothing_known(names: Sequence[str], embeddings: Embeddings, *, retriever
         retriever: What embedded them.
         what: "query" or "item".
     """
-    nothing = retriever.embed_nothing(what)
-    for name, embedding in zip(names, embeddings, strict=True):
-        if np.allclose(embedding, nothing, atol=1e-5):
-            print(f"{what} {name}: the model knows nothing of it, so it gets what all such get", file=sys.stderr)
+    for name in compress(names, retriever.nothing_known(embeddings, what)):
+        print(f"{what} {name}: the model knows nothing of it, so it gets what all such get", file=sys.stderr)
 
 
 def parse_ask(text: str, flag: str) -> Ask:

@@ -31,6 +31,7 @@ ITEMS = "items"
 """The folder of the output that holds such files alone, so that it can be read as a directory of Parquet."""
 WITHOUT_HISTORY = "queries/without_history"
 WITHOUT_KNOWN = "queries/without_known"
+NOTHING_KNOWN = "queries/nothing_known"
 LEFT_OUT_AT_ONCE = 1 << 20
 """Lists of ids to leave out are padded to the longest, so beside a query that has many items fewer are asked for."""
 
@@ -69,6 +70,8 @@ def main(argv: Sequence[str]) -> None:
         print(f"{left_out:,} more queries have no history of this export's items, so nothing is recommended")
     if without_known:
         print(f"{without_known:,} of the queries have no pair in {options.known}, so nothing is left out for them")
+    if nothing_known := made.counts.get(NOTHING_KNOWN):
+        print(f"{nothing_known:,} of the queries are unknown to the model, so they get what all such get")
     print(f"written: {storage.join(options.output, ITEMS)}")
 
 
@@ -166,7 +169,8 @@ def recommend_each(
         queries: What to ask with.
         known: What is left out; None: nothing is.
         top_k: As `recommend_all`.
-        counts: The queries are added, those without a known pair, and those that can't be asked with.
+        counts: The queries are added, those without a known pair, those of which the model knows nothing, and those
+            that can't be asked with.
         advance: Called with how many more are done.
     """
     without_self = leaves_out_self(retriever.spec, retriever.spec.evaluate)
@@ -183,7 +187,10 @@ def recommend_each(
         step = max(1, LEFT_OUT_AT_ONCE // max([1, *map(len, left_out)]))
         for some in (slice(begin, begin + step) for begin in range(0, len(ids), step)):
             asked = {name: tensor[some] for name, tensor in tensors.items()}
-            found = retriever.recommend_all_of(asked, exclude=left_out[some], top_k=top_k)
+            embeddings = retriever.embed_tensors(asked, "query")
+            if nothing_known := sum(retriever.nothing_known(embeddings, "query")):
+                counts[NOTHING_KNOWN] += nothing_known
+            found = retriever.recommend_all_of(embeddings, exclude=left_out[some], top_k=top_k)
             yield _as_table(ids[some], found)
             advance(len(found))
 

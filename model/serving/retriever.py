@@ -151,11 +151,10 @@ class Retriever:
         return self._search(embeddings, left_out, top_k=top_k)
 
     def recommend_all_of(
-        self, queries: Mapping[str, tf.Tensor], *, exclude: Sequence[AskedIds], top_k: int | None = None
+        self, embeddings: Embeddings, *, exclude: Sequence[AskedIds], top_k: int | None = None
     ) -> list[list[Recommendation]]:
-        """As `recommend_all`, of raw features that `to_tensors` made; a query that is an item may get itself."""
-        left_out = [self._offered(ids) for ids in exclude]
-        return self._search(self._embed(queries, "query"), left_out, top_k=top_k)
+        """As `recommend_all`, of queries' embeddings; a query that is an item may get itself."""
+        return self._search(embeddings, [self._offered(ids) for ids in exclude], top_k=top_k)
 
     def similar(self, item: Ask, *, exclude: AskedIds = (), top_k: int | None = None) -> list[Recommendation]:
         """The items whose embeddings are nearest to an item's, without the item.
@@ -220,9 +219,14 @@ class Retriever:
             found[list(by_features)] = self._embed(tensors, "item")
         return found
 
-    def embed_nothing(self, side_name: SideName) -> Embeddings:
-        """Embedding of a query, or an item, of which the model knows nothing, float32 [1, D]."""
-        return self._embed(to_tensors([{}], side_name, spec=self.spec), side_name)
+    def embed_tensors(self, tensors: Mapping[str, tf.Tensor], side_name: SideName) -> Embeddings:
+        """Embeddings of raw features that `to_tensors` made, float32 [B, D]."""
+        return self._embed(tensors, side_name)
+
+    def nothing_known(self, embeddings: Embeddings, side_name: SideName) -> list[bool]:
+        """Of which queries, or items, the model knows nothing, by their embeddings [B, D]."""
+        nothing = self._embed(to_tensors([{}], side_name, spec=self.spec), side_name)
+        return [bool(known) for known in np.isclose(embeddings, nothing, atol=1e-5).all(axis=1)]
 
     def _embeddings_at(self, rows: Sequence[int]) -> Embeddings:
         """Of the items at these rows of the corpus, float32 [B, D]."""

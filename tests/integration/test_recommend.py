@@ -274,7 +274,7 @@ def test_a_history_goes_to_the_queries_that_are_ids(monkeypatch: pytest.MonkeyPa
         check_items=lambda ids: ids,
         has_item=lambda _: True,
         embed_queries=lambda queries: np.ones((len(queries), 1)),
-        embed_nothing=lambda _: np.zeros((1, 1)),
+        nothing_known=lambda embeddings, _: [False] * len(embeddings),
         recommend_all=recommend_all,
     )
     monkeypatch.setattr(Retriever, "open", lambda *_, **__: opened)

@@ -132,7 +132,7 @@ def test_queries_of_files_are_asked_with_their_own_features(
     arguments = ["--export", sample.exported, "--queries", tmp_path / "*.parquet", "--top-k", "2"]
     code, out, err = run(recommend_all.main, *arguments, "--output", tmp_path / "out", "--json")
     assert code == 0, err
-    assert json.loads(out) == {"counts": {"queries": 5, "recommendations": 10}}
+    assert json.loads(out) == {"counts": {"queries": 5, "recommendations": 10, "queries/nothing_known": 1}}  # 7
     assert len(converted) == 5  # each query is checked and asked with at once
     (own,) = (name for name, feature in opened.spec.query.features.items() if feature.kind == "id")
     wanted = [
@@ -223,21 +223,25 @@ def test_what_was_written_is_told(sample: Sample, tmp_path: Path, monkeypatch: p
     assert [len(rows) for rows in found_in(tmp_path / "out").values()] == [8, 8, 8]
 
 
-def test_queries_that_no_pair_is_known_of_are_told(sample: Sample, tmp_path: Path) -> None:
+def test_queries_that_no_pair_is_known_of_or_nothing_at_all_are_told(sample: Sample, tmp_path: Path) -> None:
     dataset = sample.directory / "dataset"
     has = sorted({example["query_id"][0].decode() for example in sample.examples("train")})
     arguments = ["--export", sample.exported, "--known", dataset, "--top-k", "1", "--output", tmp_path / "out"]
     for asked, without in (([has[0], "PERL"], 1), (["Perl", "PERL"], 2), ([], 0)):
         pq.write_table(pa.table({"query_id": pa.array(asked, pa.string())}), tmp_path / "q.parquet")
         code, out, err = run(recommend_all.main, *arguments, "--queries", tmp_path / "q.parquet", "--overwrite")
-        told = [f"{without} of the queries have no pair in {dataset}, so nothing is left out for them"] * bool(without)
+        told = [
+            f"{without} of the queries have no pair in {dataset}, so nothing is left out for them",
+            f"{without} of the queries are unknown to the model, so they get what all such get",
+        ] * bool(without)
         assert code == 0, err
         assert out.splitlines()[1:-1] == told
         warning = (
             f"warning: none of these queries has a pair in {dataset}, so nothing was left out; expected a dataset of"
         )
         assert (warning in err) == (without == 2)
-        assert Manifest.read(str(tmp_path / "out"), "recommendations").counts.get("queries/without_known", 0) == without
+        counts = Manifest.read(str(tmp_path / "out"), "recommendations").counts
+        assert [counts.get(f"queries/{what}", 0) for what in ("without_known", "nothing_known")] == [without] * 2
 
 
 def test_an_output_that_another_run_has_taken_over_gets_no_file(
