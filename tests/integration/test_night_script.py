@@ -50,7 +50,8 @@ def night_script() -> str:
     return "\n".join(re.findall(r"^ {4}(.*)", section.partition("\n## ")[0], re.MULTILINE))
 
 
-def run_night(directory: Path, day: date) -> None:
+def run_night(directory: Path, day: date) -> str:
+    """What it printed."""
     ran = subprocess.run(
         ["bash", "-c", night_script()],
         cwd=directory,
@@ -60,6 +61,7 @@ def run_night(directory: Path, day: date) -> None:
         check=False,
     )
     assert ran.returncode == 0, ran.stderr[-3000:]
+    return ran.stdout
 
 
 def current(directory: Path) -> str:
@@ -92,8 +94,8 @@ def test_each_night_publishes_and_a_repeated_one_leaves_it(tmp_path: Path) -> No
     command.parent.mkdir(parents=True)
     command.write_text(f'#!/bin/sh\nPYTHONPATH={ROOT} exec {sys.executable} -m pipelines.cli "$@"\n')
     command.chmod(0o755)
-    for number, day in enumerate(NIGHTS, start=1):
-        run_night(tmp_path, day)
+    for number, (day, verdict_told) in enumerate(zip(NIGHTS, ("first_model", "replaces"), strict=True), start=1):
+        assert f"\ngate: {verdict_told}\n" in run_night(tmp_path, day)
         assert current(tmp_path) == str(number)
         assert (tmp_path / "runs" / str(day) / "report.html").exists()
     verdict = json.loads((tmp_path / "runs" / "2026-01-30" / "verdict.json").read_text())
