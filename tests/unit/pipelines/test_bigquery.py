@@ -63,7 +63,7 @@ def test_a_reject_names_the_table_and_no_place(tmp_path: Path) -> None:
 def test_a_column_that_is_not_there() -> None:
     with pytest.raises(StageError) as caught:
         batch_rows([{"user": "a", "n": 1}], COLUMNS, file=TABLE)
-    assert str(caught.value) == "bq://p.d.t: expected a column id, found user, n"
+    assert str(caught.value) == "bq://p.d.t: expected a column id (sources.items.id), found user, n"
 
 
 LOG = "--set=sources.interactions={path: bq://p.d.log}"
