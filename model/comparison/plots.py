@@ -128,5 +128,6 @@ def _overall_and_tail(found: FractionResults, axes: Axes) -> bool:
     axes.set_xlabel("Recall@50, validation")
     axes.set_ylabel("tail Recall@50, validation")
     if drawn:
-        axes.legend(fontsize=6, ncols=3, loc="upper center", bbox_to_anchor=(0.5, -0.15))
+        # In points, so that it is below the axis's label however little height a long legend leaves to the axes.
+        axes.legend(fontsize=6, ncols=3, loc="upper center", bbox_to_anchor=(0.5, 0), borderaxespad=6)
     return drawn

@@ -90,20 +90,31 @@ def test_overall_and_tail_has_every_trial(drawn):
     assert _axes_of(tenth) == ("Recall@50, validation", "tail Recall@50, validation")
 
 
-def test_every_variant_has_a_look_of_its_own(tmp_path, monkeypatch):
+@pytest.fixture
+def with_every_variant(tmp_path, monkeypatch):
+    """The panel of overall and tail, where all variants have a trial under both protocols."""
     trials = {name: [_tried(0.5, 0.25)] for name in VARIANTS}
     both = {protocol: ProtocolResults(rows={}, trials=trials) for protocol in ("paper", "tuned")}
     fractions = {"1": FractionResults(dataset="d", test_pairs={}, protocols=both)}
-    looks = []
-
-    def keep(figure, *_, **__):
-        for points in figure.axes[0].collections:
-            shape = points.get_paths()[0].vertices.tolist()
-            looks.append(str([shape, points.get_edgecolors().tolist(), points.get_facecolors().tolist()]))
-
-    monkeypatch.setattr(Figure, "savefig", keep)
+    figures = []
+    monkeypatch.setattr(Figure, "savefig", lambda figure, *_, **__: figures.append(figure))
     write_plots(Results(spec="shop", resamples=2000, fractions=fractions), str(tmp_path))
-    assert len(looks) == len(set(looks)) == 2 * len(trials)
+    (figure,) = figures
+    figure.draw_without_rendering()  # places the labels
+    return figure.axes[0]
+
+
+def test_every_variant_has_a_look_of_its_own(with_every_variant):
+    looks = []
+    for points in with_every_variant.collections:
+        shape = points.get_paths()[0].vertices.tolist()
+        looks.append(str([shape, points.get_edgecolors().tolist(), points.get_facecolors().tolist()]))
+    assert len(looks) == len(set(looks)) == 2 * len(VARIANTS)
+
+
+def test_a_long_legend_is_below_the_label_of_its_axis(with_every_variant):
+    label, legend = with_every_variant.xaxis.label, with_every_variant.get_legend()
+    assert 0 < legend.get_window_extent().y0 < legend.get_window_extent().y1 < label.get_window_extent().y0
 
 
 def test_head_and_tail_has_gains_in_percent_with_their_intervals(drawn):
