@@ -47,6 +47,22 @@ def stopping(steps_an_epoch: int, *, most_steps: int) -> list[str]:
     return [f"train.validate_every={every}", f"train.patience={patience}", f"train.epochs={epochs}"]
 
 
+def context_of(spec: Spec, *, dataset: str, steps_an_epoch: int, most_steps: int) -> dict[str, str]:
+    """What the trainings of all variants depend on beside settings and seed, as `Study` takes it.
+
+    Args:
+        spec: The comparison's.
+        dataset: Content digest.
+        steps_an_epoch: As `stopping` takes it.
+        most_steps: As `stopping` takes it.
+    """
+    ends = stopping(steps_an_epoch, most_steps=most_steps)
+    context = {"dataset": dataset, "spec": digest([_unsearched(spec), ends])}
+    if (held := held_for_all(spec)) is not None:
+        context["spec_keys"] = held
+    return context
+
+
 class FractionComparison:
     """Runs searches and reported trainings on one dataset, and stores them."""
 
@@ -87,13 +103,10 @@ class FractionComparison:
         ends = stopping(steps, most_steps=most_steps)
         tree = spec.model_dump(mode="json")
         self._keys = [*(f"{section}={json.dumps(tree[section])}" for section in SECTIONS), *ends]
-        self._context = {
-            "dataset": dataset.manifest.content_digest,
-            "spec": digest([_unsearched(spec), ends]),
-        }
+        self._context = context_of(
+            spec, dataset=dataset.manifest.content_digest, steps_an_epoch=steps, most_steps=most_steps
+        )
         self._of_all_shares = digest([_unsearched(spec), most_steps, _built(spec)])
-        if (held := held_for_all(spec)) is not None:
-            self._context["spec_keys"] = held
         self._shape = self._validation_shape()
 
     def submit(

@@ -1,4 +1,4 @@
-"""What results keep are trainings on datasets that today's build still makes: else who copies them can't go on."""
+"""What results keep is of today's specs, and of datasets that today's build makes: else who copies it can't go on."""
 
 import json
 from pathlib import Path
@@ -6,6 +6,8 @@ from pathlib import Path
 import pytest
 from places import ROOT, full_data
 
+from features.spec.file import load_spec
+from model.comparison.fraction import context_of
 from pipelines import build_dataset
 from pipelines.raw_logs import convert
 from stage.manifest import Manifest
@@ -42,14 +44,33 @@ def raw(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     return outputs
 
 
+OF_EACH = pytest.mark.parametrize(
+    ("name", "shapes"), KEPT, ids=["-".join((name, path.parts[-2])) for name, path in KEPT]
+)
+
+
+def overrides_of(name: str, shapes: Path) -> list[str]:
+    fraction = shapes.parts[-2].removeprefix("fraction-")
+    return [*BUILDS[name][1], f"split.train_fraction={fraction}"]
+
+
+@OF_EACH
+def test_kept_trainings_are_of_the_specs_of_today(name: str, shapes: Path) -> None:
+    """How many steps an epoch has is known to a build alone: some number of them is the one."""
+    spec = load_spec(BUILDS[name][0], overrides_of(name, shapes), verb="compare")
+    dataset = json.loads(shapes.read_text())["dataset"]
+    contexts = [context_of(spec, dataset=dataset, steps_an_epoch=steps, most_steps=4000) for steps in range(1, 400)]
+    for path in shapes.parent.glob("**/*.json"):
+        assert path == shapes or json.loads(path.read_text())["context"] in contexts, path
+
+
 @pytest.mark.slow
-@pytest.mark.parametrize(("name", "shapes"), KEPT, ids=["-".join((name, path.parts[-2])) for name, path in KEPT])
+@OF_EACH
 def test_a_build_makes_the_dataset_of_kept_trainings(
     name: str, shapes: Path, raw: dict[str, str], tmp_path: Path
 ) -> None:
-    spec, overrides = BUILDS[name]
-    fraction = shapes.parts[-2].removeprefix("fraction-")
-    options = [part for one in (*overrides, f"split.train_fraction={fraction}") for part in ("--set", one)]
+    spec = BUILDS[name][0]
+    options = [part for one in overrides_of(name, shapes) for part in ("--set", one)]
     output = str(tmp_path / "dataset")
     build_dataset.main(["--spec", spec, "--raw", raw[spec.partition("-")[0]], "--output", output, *options])
     assert Manifest.read(output, "dataset").content_digest == json.loads(shapes.read_text())["dataset"]
