@@ -182,6 +182,20 @@ def test_a_gain_that_prose_quotes_is_in_some_table(page: str) -> None:
     assert unknown == []
 
 
+OF_ONE_COMMAND = [
+    "wikispeedia-links-cold-unknown",
+    "wikispeedia-links-cold",
+    "wikispeedia-links-cold-unknown-1",
+    "wikispeedia-links-cold-unknown-2",
+    "wikispeedia-links-cold-unknown-2-unshared",
+    "wikispeedia-links-text-cold-unknown-2",
+    "wikispeedia-links-text",
+    "wikispeedia-sessions",
+    "wikispeedia-users-cold-unknown",
+]
+"""In the order of the commands in docs/comparing.md."""
+
+
 def effort_of(name: str) -> tuple[str, str]:
     """How many trainings are kept, those of the two baselines left out, and their hours of one core."""
     studies = [json.loads(path.read_bytes()) for path in (ROOT / "results" / name / "studies").glob("*/*/*.json")]
@@ -199,7 +213,10 @@ def test_the_trainings_and_hours_that_documents_quote_are_those_of_the_kept_trai
     assert f"In all {trainings:,} trainings, {hours:.1f} hours of one core:" in text
     text = " ".join((ROOT / "README.md").read_text().split())
     assert f"of {trainings:,} trainings, {hours:.1f} hours of one core." in text
-    text = " ".join((ROOT / "docs/comparing.md").read_text().split())
+    page = (ROOT / "docs/comparing.md").read_text()
+    told = re.findall(r"  # ([\d.]+) hours$", page.partition("Those of cold-unknown, ")[2], re.MULTILINE)
+    assert told == [effort_of(name)[1] for name in OF_ONE_COMMAND]
+    text = " ".join(page.split())
     took = re.findall(
         r"`--variants plain,rfm-no-complement,cfm,plain-id-dropout` took ([\d,]+), or ([\d.]+) hours", text
     )
