@@ -2,7 +2,7 @@
 
     .venv/bin/python tests/benchmarks/shuffles.py --lines 2000000
 
-ARCHITECTURE's page on scale reckons with these bytes.
+docs/design/scale.md reckons with these bytes.
 """
 
 import argparse

@@ -165,7 +165,7 @@ def quoted_gains(text: str) -> Iterator[tuple[int, list[str], str]]:
             end = interval.end()
 
 
-@pytest.mark.parametrize("page", [*QUOTED, "ARCHITECTURE.md"])
+@pytest.mark.parametrize("page", [*QUOTED, "docs/design/evaluation.md"])
 def test_a_gain_that_prose_quotes_is_in_some_table(page: str) -> None:
     """One of the shares before an interval is its gain, which prose may give without a sign; or there is none."""
     gains: defaultdict[str, set[str]] = defaultdict(set)

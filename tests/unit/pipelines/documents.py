@@ -4,7 +4,15 @@ import re
 from pathlib import Path
 
 ROOT = Path(__file__).parents[3]
-FOLDERS = (".", "docs", "results", "pipelines/retraining", "dataflow_templates/build_dataset", "training_image")
+FOLDERS = (
+    ".",
+    "docs",
+    "docs/design",
+    "results",
+    "pipelines/retraining",
+    "dataflow_templates/build_dataset",
+    "training_image",
+)
 DOCUMENTS = [page for folder in FOLDERS for page in sorted((ROOT / folder).glob("*.md"))]
 
 

@@ -69,7 +69,7 @@ DEFAULTS = {
         "evaluate.max_queries": None,
     },
     "docs/serving.md": {"export.max_exact_items": 1_000_000},
-    "ARCHITECTURE.md": {"train.validation_queries": 100_000, "evaluate.max_queries": None},
+    "docs/design/scale.md": {"train.validation_queries": 100_000, "evaluate.max_queries": None},
     "training_image/README.md": {"train.input_streams": 8},
 }
 """Page -> the defaults that it quotes; None: 0 or null, which pages call none or all."""

@@ -33,6 +33,16 @@ def test_links_lead_to_files_and_headings(page: Path) -> None:
             assert not anchor or anchor in anchors(target), link
 
 
+def test_every_document_is_linked_to_from_another() -> None:
+    linked = {
+        target
+        for page in DOCUMENTS
+        for path in re.findall(r"\]\(([^)\s#]+)", page.read_text())
+        if (target := (page.parent / path).resolve()) != page
+    }
+    assert {*DOCUMENTS} <= linked
+
+
 PLACEHOLDERS = {"KEY=VALUE": "ssl.alpha=0.3", "ALPHA": "0.3", "SEED": "1", "NAME": "app"}
 
 
