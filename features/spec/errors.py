@@ -104,7 +104,7 @@ _PATTERNS = {
     r"^[\t -!#-~]$": 'one character of ASCII, no double quote (a tab is "\\t" in double quotes)',
 }
 """A text's pattern -> what it matches."""
-_KINDS = ("id", "categorical", "multivalued", "text", "numeric")
+_KINDS = ("id", "categorical", "multivalued", "text", "numeric", "vector")
 
 
 def _keys(location: tuple[int | str, ...]) -> list[str]:

@@ -88,8 +88,16 @@ class NumericFeature(_Feature):
     """Take log(1 + x) first, of x >= 0; what is below 0 counts as 0, and a build warns of it."""
 
 
+class VectorFeature(_Feature):
+    """A vector, such as another model's embedding of a text or of an image. Towers see it at length 1."""
+
+    kind: Literal["vector"]
+    size: Positive
+    """How many numbers each has; a row whose vector has another number of them is rejected."""
+
+
 TermFeature: TypeAlias = IdFeature | CategoricalFeature | MultivaluedFeature | TextFeature
-Feature: TypeAlias = Annotated[TermFeature | NumericFeature, Field(discriminator="kind")]
+Feature: TypeAlias = Annotated[TermFeature | NumericFeature | VectorFeature, Field(discriminator="kind")]
 SideName: TypeAlias = Literal["query", "item", "pair"]
 
 
@@ -121,12 +129,17 @@ class Side(Section):
 
 def columns_read(key: str, side: Side) -> dict[str, tuple[str, str]]:
     """A feature's key below that of its side -> its column, and as what it is read; an id has none of its own."""
-    as_what = {"numeric": "a number", "multivalued": "a list"}
     return {
-        f"{key}.{name}": (feature.column or name, as_what.get(feature.kind, "text"))
+        f"{key}.{name}": (feature.column or name, _read_as(feature))
         for name, feature in side.features.items()
         if not isinstance(feature, IdFeature)
     }
+
+
+def _read_as(feature: Feature) -> str:
+    if isinstance(feature, VectorFeature):
+        return f"a vector of {feature.size}"
+    return {"numeric": "a number", "multivalued": "a list"}.get(feature.kind, "text")
 
 
 def key_in_spec(key: str) -> str:
@@ -136,9 +149,9 @@ def key_in_spec(key: str) -> str:
 
 
 @overload
-def vocabulary_of(key: str, feature: NumericFeature) -> None: ...
+def vocabulary_of(key: str, feature: NumericFeature | VectorFeature) -> None: ...
 @overload
 def vocabulary_of(key: str, feature: TermFeature) -> str: ...
 def vocabulary_of(key: str, feature: Feature) -> str | None:
-    """Name of the vocabulary, and so of the embedding table, of a feature by its key; None for a numeric one."""
-    return None if isinstance(feature, NumericFeature) else feature.vocabulary or key.replace("/", "_")
+    """Name of the vocabulary, and so of the embedding table, of a feature by its key; None for a number or a vector."""
+    return feature.vocabulary or key.replace("/", "_") if isinstance(feature, VocabularyFeature) else None

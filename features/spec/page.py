@@ -7,7 +7,15 @@ from typing import Any
 
 from features.spec.evaluate import Evaluate
 from features.spec.export import Export
-from features.spec.features import CategoricalFeature, IdFeature, MultivaluedFeature, NumericFeature, Side, TextFeature
+from features.spec.features import (
+    CategoricalFeature,
+    IdFeature,
+    MultivaluedFeature,
+    NumericFeature,
+    Side,
+    TextFeature,
+    VectorFeature,
+)
 from features.spec.gate import Gate
 from features.spec.section import Section
 from features.spec.session import Session
@@ -31,6 +39,7 @@ _SECTIONS: tuple[tuple[str, type[Section]], ...] = (
     ("A feature of kind multivalued", MultivaluedFeature),
     ("A feature of kind text", TextFeature),
     ("A feature of kind numeric", NumericFeature),
+    ("A feature of kind vector", VectorFeature),
     ("split", Split),
     ("session", Session),
     ("mutual_information", MutualInformation),

@@ -27,7 +27,7 @@ class Session(Section):
     such as a bot, makes a worker hold many."""
     context: Side = Side()
     """What a line of the log says beside user, item and time (device, hour, referrer), which the query tower reads with
-    the history. Columns are those of the log; kinds all but id, without hash_buckets and oov_buckets."""
+    the history. Columns are those of the log; kinds all but id and vector, without hash_buckets and oov_buckets."""
 
     @model_validator(mode="after")
     def _history_can_be_so_long(self) -> "Session":
@@ -41,8 +41,8 @@ class Session(Section):
             key = f"context.features.{name}"
             if name in ("history", "latest", "history_length", "split", "count", "first", "last"):
                 raise ValueError(f"{key}: this name is reserved for the dataset's own columns; choose another")
-            if feature.kind == "id":
-                raise ValueError(f"{key}.kind: expected categorical, multivalued, text or numeric, got id")
+            if feature.kind in ("id", "vector"):
+                raise ValueError(f"{key}.kind: expected categorical, multivalued, text or numeric, got {feature.kind}")
             for buckets in ("hash_buckets", "oov_buckets"):
                 if getattr(feature, buckets, None):
                     raise ValueError(f"{key}.{buckets}: expected none, since context has them by its vocabulary alone")
