@@ -8,7 +8,7 @@ from typing import Literal, TypeAlias
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from features.spec.features import NumericFeature, SideName, TextFeature, vocabulary_of
+from features.spec.features import SideName, TextFeature, VectorFeature, VocabularyFeature, vocabulary_of
 from features.spec.file import spec_of
 from features.spec.spec import Spec
 from features.split import SplitName
@@ -31,18 +31,20 @@ WITHOUT_ROW = "queries/without_row"
 class EncodedFeature:
     """A feature of an example, after the transform.
 
-    A categorical one is a list of int64 codes in [0, codes), a numeric one a list of float32. Missing and unknown
-    values are left out, so either list may be empty; only multivalued features have more than one.
+    A categorical one is a list of int64 codes in [0, codes), a numeric one or a vector a list of float32. Missing and
+    unknown values are left out, so either list may be empty; only multivalued features and vectors have more than one.
     """
 
     key: str
     """In the example: query/NAME, item/NAME or pair/NAME."""
     name: str
-    kind: Literal["id", "categorical", "multivalued", "text", "numeric"]
+    kind: Literal["id", "categorical", "multivalued", "text", "numeric", "vector"]
     vocabulary: str | None
-    """Features of one vocabulary share codes and table; None for a numeric feature."""
+    """Features of one vocabulary share codes and table; None for a numeric feature or a vector."""
     codes: int
-    """Terms and OOV buckets, or hash buckets; 0 for a numeric feature."""
+    """Terms and OOV buckets, or hash buckets; 0 for a numeric feature or a vector."""
+    size: int = 1
+    """Numbers of a vector; 1 of any other."""
 
 
 def entity_files(manifest: Manifest, table: Entities) -> list[File]:
@@ -77,9 +79,12 @@ def encoded_features(spec: Spec, side_name: SideName, *, vocabularies: dict[str,
         codes = 0
         if isinstance(feature, TextFeature) and feature.hash_buckets is not None:
             codes = feature.hash_buckets
-        elif vocabulary is not None and not isinstance(feature, NumericFeature):
+        elif vocabulary is not None and isinstance(feature, VocabularyFeature):
             codes = vocabularies[vocabulary] + feature.oov_buckets
-        found.append(EncodedFeature(key=key, name=name, kind=feature.kind, vocabulary=vocabulary, codes=codes))
+        size = feature.size if isinstance(feature, VectorFeature) else 1
+        found.append(
+            EncodedFeature(key=key, name=name, kind=feature.kind, vocabulary=vocabulary, codes=codes, size=size)
+        )
     return found
 
 

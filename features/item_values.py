@@ -15,8 +15,9 @@ import pyarrow.compute as pc
 from features.flags import flags_of
 from features.hashing import hash_texts, mix
 from features.ranges import offsets, ranges
-from features.spec.features import Feature, IdFeature, NumericFeature, Side, TextFeature
+from features.spec.features import Feature, IdFeature, NumericFeature, Side, TextFeature, VectorFeature
 from features.tokens import ngrams, words
+from features.vectors import vector_classes
 
 _MISSING = np.uint64(0)
 _VALUE_SEED = 0x3A1
@@ -78,6 +79,9 @@ def hash_items(items: pa.Table, side: Side, *, weighting: str, seed: int) -> pa.
 def _hash(column: pa.Array, feature: Feature) -> pa.Array:
     if isinstance(feature, NumericFeature):
         return column
+    if isinstance(feature, VectorFeature):
+        classes = vector_classes(column)
+        return _where_valid(column, _hash_numbers(classes.fill_null(0).to_numpy()))
     if isinstance(feature, TextFeature):
         column = ngrams(words(column), feature.ngrams)
     if not pa.types.is_list(column.type):
@@ -89,6 +93,10 @@ def _hash(column: pa.Array, feature: Feature) -> pa.Array:
     hashes = np.full(bounds[-1], _MISSING)
     hashes[ranges(bounds[:-1][sizes > 0], sizes[sizes > 0])] = hash_texts(pc.list_flatten(column), _VALUE_SEED)
     return pa.ListArray.from_arrays(pa.array(bounds.astype(np.int32)), pa.array(hashes))
+
+
+def _hash_numbers(classes: Hashes) -> Hashes:
+    return mix(classes, np.zeros(len(classes), np.uint64))
 
 
 def _where_valid(column: pa.Array, hashes: npt.NDArray[np.uint64]) -> pa.Array:
@@ -105,8 +113,7 @@ def values_of(hashed: pa.ChunkedArray, bounds: Sequence[float]) -> Values:
     column = hashed.combine_chunks()
     if pa.types.is_floating(column.type):
         buckets = np.searchsorted(bounds, column.fill_null(0).to_numpy(), side="right") + 1
-        hashes = mix(buckets.astype(np.uint64), np.zeros(len(buckets), np.uint64))
-        column = _where_valid(column, hashes)
+        column = _where_valid(column, _hash_numbers(buckets.astype(np.uint64)))
     if pa.types.is_list(column.type):
         sizes, column = pc.list_value_length(column).to_numpy().astype(np.int64), pc.list_flatten(column)
     else:

@@ -21,9 +21,10 @@ from features.ranges import offsets, place_in_run
 from features.spec.features import (
     CategoricalFeature,
     Feature,
+    IdFeature,
     MultivaluedFeature,
     NumericFeature,
-    TextFeature,
+    VectorFeature,
     vocabulary_of,
 )
 from features.spec.spec import Spec
@@ -84,19 +85,19 @@ def _encode_feature(values: pa.Array, key: str, *, feature: Feature, learned: Le
         found = flags_of(values.is_valid())
         numbers = normalise(values.drop_null().to_numpy(), feature, constants=learned.constants[key])
         return _lists(numbers, rows[found], n=len(values))
+    if isinstance(feature, IdFeature | VectorFeature):
+        raise TypeError(f"{key}: no context is of kind {feature.kind}")
     terms = learned.vocabularies[vocabulary_of(key, feature)]
     if isinstance(feature, CategoricalFeature):
         return _known(index_among(values, terms), rows, n=len(values))
     if isinstance(feature, MultivaluedFeature):
         codes, rows = index_among(pc.list_flatten(values), terms), pc.list_parent_indices(values).to_numpy()
         return _known(codes, rows, n=len(values), most=feature.max_values)
-    if isinstance(feature, TextFeature):
-        # Texts of a log repeat, such as what is searched for.
-        texts = values.fill_null("").dictionary_encode()
-        grams = ngrams(words(texts.dictionary), feature.ngrams)
-        codes, rows = index_among(pc.list_flatten(grams), terms), pc.list_parent_indices(grams).to_numpy()
-        return _known(codes, rows, n=len(grams), most=feature.max_values).take(texts.indices)
-    raise TypeError(f"{key}: an id is no context")
+    # Texts of a log repeat, such as what is searched for.
+    texts = values.fill_null("").dictionary_encode()
+    grams = ngrams(words(texts.dictionary), feature.ngrams)
+    codes, rows = index_among(pc.list_flatten(grams), terms), pc.list_parent_indices(grams).to_numpy()
+    return _known(codes, rows, n=len(grams), most=feature.max_values).take(texts.indices)
 
 
 def _known(

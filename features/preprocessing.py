@@ -15,7 +15,7 @@ import tensorflow as tf
 import tensorflow_transform as tft
 
 from features.normalisation import CONSTANTS, LOG_STEPS, SMALLEST_DEVIATION, numeric_keys
-from features.spec.features import Feature, NumericFeature, TextFeature, vocabulary_of
+from features.spec.features import Feature, NumericFeature, TextFeature, VectorFeature, vocabulary_of
 from features.spec.spec import Spec
 from features.tokens import FOLDS, NOT_A_WORD
 from features.vocabularies import NOTHING, vocabularies
@@ -36,7 +36,7 @@ def preprocessing_fn(
 
     Returns:
         Sparse [B, any] inputs by name -> sparse [B, any] outputs: query/NAME, item/NAME and pair/NAME, int64 codes or
-        float32 numbers, unknown and missing values left out.
+        float32 numbers, vectors as they are; unknown and missing values left out.
     """
 
     def preprocess(inputs: Tensors) -> dict[str, tf.SparseTensor]:
@@ -48,6 +48,9 @@ def preprocessing_fn(
         for key, feature in spec.features.items():
             if isinstance(feature, NumericFeature):
                 outputs[key] = _normalise(values[key], feature, constants=constants[key])
+                continue
+            if isinstance(feature, VectorFeature):
+                outputs[key] = _with_values(values[key], tf.identity(values[key].values))
                 continue
             if isinstance(feature, TextFeature) and feature.hash_buckets is not None:
                 hashed = tf.strings.to_hash_bucket_fast(values[key].values, feature.hash_buckets)

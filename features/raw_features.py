@@ -1,19 +1,23 @@
 """Raw features: the columns that hold them in a log or a table, and their values as they are kept until encoding."""
 
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from features.flags import flags_of
 from features.ids import CONTROLS
 from features.parsing.truth_values import with_truth_values
 from features.ranges import offsets
-from features.spec.features import Feature, IdFeature, MultivaluedFeature, NumericFeature, Side
+from features.spec.features import Feature, IdFeature, MultivaluedFeature, NumericFeature, Side, VectorFeature
 
 
 def raw_type(feature: Feature) -> pa.DataType:
     """The type in which a raw feature is read and kept."""
     if isinstance(feature, NumericFeature):
         return pa.float64()
+    if isinstance(feature, VectorFeature):
+        return pa.list_(pa.float32())
     return pa.list_(pa.string()) if isinstance(feature, MultivaluedFeature) else pa.string()
 
 
@@ -45,11 +49,11 @@ def with_features(schema: pa.Schema, side: Side) -> pa.Schema:
 def raw_features(rows: pa.RecordBatch, side: Side) -> dict[str, pa.Array]:
     """The raw features of some rows.
 
-    Numbers that are none (NaN, infinite, beyond float32) and empty texts count as missing; nulls among the values of a
-    multivalued feature are left out.
+    Numbers that are none (NaN, infinite, beyond float32), empty texts and empty vectors count as missing; nulls among
+    the values of a multivalued feature are left out.
 
     Args:
-        rows: With the columns of `feature_columns`.
+        rows: With the columns of `feature_columns`, and no vector that `bad_vectors` finds.
         side: Whose features are taken.
 
     Returns:
@@ -58,6 +62,35 @@ def raw_features(rows: pa.RecordBatch, side: Side) -> dict[str, pa.Array]:
     return {
         f"feature/{name}": _clean(rows.column(column), kind) for name, (column, kind) in feature_columns(side).items()
     }
+
+
+def bad_vectors(rows: pa.RecordBatch, side: Side) -> dict[str, npt.NDArray[np.bool_]]:
+    """Where a vector has another number of numbers than its feature says, or one that is none.
+
+    Args:
+        rows: With the columns of `feature_columns`.
+        side: Whose features are read.
+
+    Returns:
+        `bad_vector` of each vector's column -> bool [n]; a missing or an empty one is none of these.
+    """
+    found = {}
+    for name, feature in side.features.items():
+        if isinstance(feature, VectorFeature):
+            column = feature.column or name
+            vectors = rows.column(column)
+            sizes = pc.fill_null(pc.list_value_length(vectors), 0).to_numpy()
+            numbers = flags_of(pc.fill_null(pc.is_finite(pc.list_flatten(vectors)), False))
+            bad = (sizes > 0) & (sizes != feature.size)
+            if len(numbers):
+                bad[sizes > 0] |= ~np.logical_and.reduceat(numbers, offsets(sizes)[:-1][sizes > 0])
+            found[bad_vector(column)] = bad
+    return found
+
+
+def bad_vector(column: str) -> str:
+    """The reason to reject a row for what isn't a vector of its feature's size."""
+    return f"bad_vector ({column})"
 
 
 def _clean(values: pa.Array, kind: pa.DataType) -> pa.Array:
@@ -69,6 +102,11 @@ def _clean(values: pa.Array, kind: pa.DataType) -> pa.Array:
     if pa.types.is_string(kind):
         one_line = pc.replace_substring_regex(values, f"{CONTROLS}+", " ")
         return pc.if_else(pc.equal(one_line, ""), pa.scalar(None, kind), one_line)
+    if pa.types.is_floating(kind.value_type):
+        flat = pc.add(pc.list_flatten(values), pa.scalar(0.0, kind.value_type))
+        sizes = pc.fill_null(pc.list_value_length(values), 0).to_numpy()
+        lists = pa.ListArray.from_arrays(pa.array(offsets(sizes).astype(np.int32)), flat)
+        return pc.if_else(pa.array(sizes > 0), lists, pa.scalar(None, kind))
     parents, flat = pc.list_parent_indices(values), pc.list_flatten(values)
     flat = pc.replace_substring_regex(flat, f"{CONTROLS}+", " ")
     kept = pc.greater(pc.binary_length(flat), 0)

@@ -10,6 +10,7 @@ from features.ranges import offsets
 
 BYTES = pa.large_list(pa.large_binary())
 INTS = pa.large_list(pa.int64())
+FLOATS = pa.large_list(pa.float32())
 
 
 def to_lists(values: pa.Array, kind: pa.DataType) -> pa.Array:
@@ -27,7 +28,7 @@ def encode_rows(table: pa.Table) -> pa.Array:
     """One text of bytes per row of entities or pairs, equal for equal rows: what their digest is taken of.
 
     Args:
-        table: Of n rows; columns of string, int64 or float64, or lists of string.
+        table: Of n rows; columns of string, int64 or float64, or lists of string or float32.
 
     Returns:
         large_binary [n].
@@ -38,5 +39,11 @@ def encode_rows(table: pa.Table) -> pa.Array:
         if pa.types.is_floating(field.type):
             bits = values.fill_null(0).to_numpy().view(np.int64)
             values = pc.if_else(values.is_valid(), pa.array(bits), pa.scalar(None, pa.int64()))
-        columns[field.name] = to_lists(values, INTS if pa.types.is_int64(values.type) else BYTES)
+        columns[field.name] = to_lists(values, _lists_of(values.type))
     return encode_half(columns)
+
+
+def _lists_of(kind: pa.DataType) -> pa.DataType:
+    if pa.types.is_list(kind) and pa.types.is_floating(kind.value_type):
+        return FLOATS
+    return INTS if pa.types.is_int64(kind) else BYTES

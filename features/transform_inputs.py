@@ -3,7 +3,7 @@
 import pyarrow as pa
 
 from features.row_lists import BYTES, INTS, to_lists
-from features.spec.features import IdFeature, NumericFeature, SideName
+from features.spec.features import IdFeature, NumericFeature, SideName, VectorFeature
 from features.spec.spec import Spec
 
 PASSED_THROUGH = ("entity_id", "entity_side", "entity_train_count")
@@ -16,7 +16,7 @@ def transform_inputs(spec: Spec) -> dict[str, pa.DataType]:
     Each is a list per row, empty where missing; a row is of one of these, and the lists of the others are empty.
     """
     return {
-        key: pa.float32() if isinstance(feature, NumericFeature) else pa.large_binary()
+        key: pa.float32() if isinstance(feature, NumericFeature | VectorFeature) else pa.large_binary()
         for key, feature in spec.features.items()
     }
 

@@ -14,10 +14,10 @@ from features.spec.features import (
     Feature,
     IdFeature,
     MultivaluedFeature,
-    NumericFeature,
     SideName,
     TermFeature,
     TextFeature,
+    VocabularyFeature,
     vocabulary_of,
 )
 from features.spec.spec import Spec
@@ -47,7 +47,7 @@ def vocabularies(spec: Spec) -> dict[str, Vocabulary]:
     sharing: dict[str, dict[str, TermFeature]] = {}
     for key, feature in spec.features.items():
         hashed = isinstance(feature, TextFeature) and feature.hash_buckets is not None
-        if not isinstance(feature, NumericFeature) and not hashed:
+        if isinstance(feature, VocabularyFeature) and not hashed:
             sharing.setdefault(vocabulary_of(key, feature), {})[key] = feature
     found = {}
     for vocabulary, features in sorted(sharing.items()):

@@ -4,7 +4,7 @@ import sys
 from collections.abc import Iterator, Mapping
 
 from features.dataset import POSITIVE, WITHOUT_ROW
-from features.spec.features import NumericFeature, key_in_spec, vocabulary_of
+from features.spec.features import NumericFeature, VocabularyFeature, key_in_spec, vocabulary_of
 from features.spec.file import spec_of
 from features.spec.sources import Sources, TableSource
 from features.spec.spec import Spec
@@ -63,7 +63,7 @@ def _of_empty_vocabularies(content: Mapping[str, str], spec: Spec) -> Iterator[s
     """Which vocabularies have no term, so that of some features the model learns nothing."""
     sharing: dict[str, list[str]] = {}
     for key, feature in spec.features.items():
-        if not isinstance(feature, NumericFeature) and not feature.oov_buckets:
+        if isinstance(feature, VocabularyFeature) and not feature.oov_buckets:
             sharing.setdefault(vocabulary_of(key, feature), []).append(key)
     rules = vocabularies(spec)
     for name, keys in sharing.items():

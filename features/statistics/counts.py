@@ -11,10 +11,11 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from features.spec.features import IdFeature, Side, SideName, TextFeature
+from features.spec.features import IdFeature, Side, SideName, TextFeature, VectorFeature
 from features.split import SPLITS
 from features.sums import sum_counts, total
 from features.tokens import ngrams, words
+from features.vectors import vector_lengths
 
 FEATURE_COUNTS = pa.schema(
     [
@@ -42,7 +43,7 @@ def count_entities(entities: pa.Table, side_name: SideName, *, side: Side) -> pa
         side: Its features.
 
     Returns:
-        Schema FEATURE_COUNTS; of a text, its n-grams are counted, as in its vocabulary.
+        Schema FEATURE_COUNTS; of a text, its n-grams are counted, as in its vocabulary, of a vector its length.
     """
     train_count = _count(f"{side_name}/train_count", entities.column("train_count"))
     return pa.concat_tables([train_count, *_count_features(entities, side_name, side=side)])
@@ -56,6 +57,8 @@ def _count_features(rows: pa.Table, side_name: SideName, *, side: Side) -> list[
         values = rows.column(f"feature/{name}")
         if isinstance(feature, TextFeature):
             values = ngrams(words(values.combine_chunks()), feature.ngrams)
+        elif isinstance(feature, VectorFeature):
+            values = vector_lengths(values.combine_chunks())
         parts.append(_count(f"{side_name}/{name}", values))
     return parts
 

@@ -17,6 +17,7 @@ from features.spec.features import (
     Side,
     SideName,
     TextFeature,
+    VectorFeature,
 )
 from features.spec.spec import Spec
 from features.statistics.counts import MOST_COMMON, keep_most_common, merge_counts
@@ -106,7 +107,7 @@ def _feature_columns(side_name: SideName, table: TableName, *, side: Side) -> li
     columns = []
     for name, feature in side.features.items():
         key = f"{side_name}/{name}"
-        if isinstance(feature, NumericFeature):
+        if isinstance(feature, NumericFeature | VectorFeature):
             columns.append(Column(key, table, "float", has_range=True))
         elif not isinstance(feature, IdFeature):
             several = isinstance(feature, MultivaluedFeature | TextFeature)

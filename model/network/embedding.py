@@ -1,7 +1,8 @@
 """Embedding tables, and how an entity's values become the input of a tower.
 
-Shapes: B entities, R rows of a table, C codes of a vocabulary, c of them that stand in some values, V such values, H
-rows of a code in a hashed table, D embedding dimension, W width of the tower's input, w of one feature's part of it.
+Shapes: B entities, N of them with a number or a vector, R rows of a table, C codes of a vocabulary, c of them that
+stand in some values, V such values, H rows of a code in a hashed table, D embedding dimension, W width of the tower's
+input, w of one feature's part of it.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -16,6 +17,7 @@ from model.network.hashed_table import HashedRows
 from model.network.input import Features
 from model.network.lookups import Lookup, Lookups, lookups_of
 from model.network.touched_rows import number_codes, read_rows
+from model.network.unit_length import unit_length
 
 Tables: TypeAlias = Mapping[str, tf.Tensor]
 """Vocabulary -> float32 [c, D], the codes that stand in the values alone."""
@@ -31,7 +33,7 @@ class EmbeddingTables:
     Attributes:
         tables: Vocabulary -> variable [R, D]; R is C where the table isn't hashed.
         hashed: Vocabulary of a hashed table -> the rows of each code, int32 [C, H].
-        defaults: Feature key -> variable, [D], or [] for a numeric feature.
+        defaults: Feature key -> variable, [D]; [] of a numeric feature, [w] of a vector.
     """
 
     def __init__(
@@ -56,9 +58,9 @@ class EmbeddingTables:
                 self.tables[feature.vocabulary] = tf.Variable(
                     start, name=feature.vocabulary, aggregation=tf.VariableAggregation.ONLY_FIRST_REPLICA
                 )
-            # The mean of a normalised number is 0.
+            # The mean of a normalised number is 0, and of vectors nothing is known.
             start = (
-                tf.zeros([], keras.config.floatx())
+                tf.zeros([feature.size] if feature.kind == "vector" else [], keras.config.floatx())
                 if feature.vocabulary is None
                 else _initial([dim], seed=seed, name=feature.key)
             )
@@ -71,8 +73,8 @@ def input_width(features: Sequence[EncodedFeature], *, dim: int) -> int:
 
 
 def column_widths(features: Sequence[EncodedFeature], *, dim: int) -> list[int]:
-    """How wide each feature is: w is D for one with a table, 1 for a numeric one."""
-    return [1 if f.vocabulary is None else dim for f in features]
+    """How wide each feature is: w is D for one with a table, 1 for a numeric one, a vector's size."""
+    return [f.size if f.vocabulary is None else dim for f in features]
 
 
 def tower_columns(
@@ -90,7 +92,7 @@ def tower_columns(
         float32 [B, w] each; the widths w add up to W.
     """
     return [
-        _number(looked_up[f.key], default=defaults[f.key].value)
+        _numbers(looked_up[f.key], feature=f, default=defaults[f.key].value)
         if f.vocabulary is None
         else pool(looked_up[f.key], table=tables[f.vocabulary], default=defaults[f.key].value)
         for f in features
@@ -136,11 +138,13 @@ def _mean_or_default(  # noqa: PLR0917 (in a graph a custom gradient takes no ke
     return tf.where(is_empty[:, tf.newaxis], default, mean), gradient
 
 
-def _number(numbers: Lookup, *, default: tf.Tensor) -> tf.Tensor:
-    """The number or the default, float32 [B, 1]."""
-    values = tf.cast(numbers.values, default.dtype)
-    found = tf.math.unsorted_segment_sum(values, numbers.entities, tf.size(numbers.is_empty))
-    return tf.where(numbers.is_empty, default, found)[:, tf.newaxis]
+def _numbers(numbers: Lookup, *, feature: EncodedFeature, default: tf.Tensor) -> tf.Tensor:
+    """The number, the vector at length 1, or the default, float32 [B, w]."""
+    found = tf.reshape(tf.cast(numbers.values, default.dtype), [-1, feature.size])  # [N, w]
+    if feature.kind == "vector":
+        found = unit_length(found)
+    rows = tf.math.unsorted_segment_sum(found, numbers.entities[:: feature.size], tf.size(numbers.is_empty))
+    return tf.where(numbers.is_empty[:, tf.newaxis], default, rows)
 
 
 def look_up(

@@ -18,7 +18,7 @@ from model.network.tensorflow_error import reason_of
 from stage.errors import StageError
 
 Features: TypeAlias = dict[str, tf.RaggedTensor]
-"""Key of a feature -> [B, (values)]: int64 codes, float32 for a numeric one; none: missing, unknown or masked."""
+"""Key of a feature -> [B, (values)]: int64 codes, float32 numbers; none: missing, unknown or masked."""
 
 _RECORDS_AT_ONCE = 1 << 16
 
@@ -78,7 +78,7 @@ def features_spec(features: Sequence[EncodedFeature]) -> dict[str, tf.RaggedTens
 
 
 def _dtype(feature: EncodedFeature) -> tf.DType:
-    return tf.float32 if feature.kind == "numeric" else tf.int64
+    return tf.float32 if feature.vocabulary is None else tf.int64
 
 
 def example_parser(
@@ -104,7 +104,8 @@ def read_corpus(dataset: Dataset) -> Corpus:
 
     Returns:
         `ids`, bytes [N]; `train_count`, int64 [N], training examples that hold the item; `features`, item/NAME ->
-        ragged [N, (values)]: int64 codes of a vocabulary, or a number as float32 with mean 0 and standard deviation 1.
+        ragged [N, (values)]: int64 codes of a vocabulary, or float32, of a number with mean 0 and standard
+        deviation 1, or of a vector.
 
     Raises:
         StageError: If a file can't be read, the corpus is empty, or an item is there twice.

@@ -12,19 +12,15 @@ import tensorflow as tf
 from features.spec.training import Precision
 from model.network.draws import draw_key
 from model.network.padding import first_rows, pad_rows
+from model.network.unit_length import unit_length
 
 
 class UnitNorm(keras.layers.Layer):
-    """L2-normalises each row; a row of zeros stays.
-
-    Its gradient is then as if it had length 1. Keras's layer gives 1e12, by which Adam and Adagrad never move a weight
-    again: an entity of which only numbers are read, all missing, is such a row before the first step.
-    """
+    """L2-normalises each row; a row of zeros stays."""
 
     def call(self, rows: tf.Tensor) -> tf.Tensor:
         """float32 [B, D] -> float32 [B, D]."""
-        squared = tf.reduce_sum(tf.square(rows), axis=-1, keepdims=True)
-        return rows * tf.math.rsqrt(tf.where(squared > 0, squared, 1))
+        return unit_length(rows)
 
 
 def make_tower(hidden: Sequence[int], *, input_width: int, normalize: bool, seed: int, name: str) -> keras.Sequential:

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 import tensorflow as tf
 
 from features.dataset import Dataset
-from features.spec.features import Feature, NumericFeature, vocabulary_of
+from features.spec.features import Feature, NumericFeature, VocabularyFeature, vocabulary_of
 from features.statistics.protos import by_feature
 from features.statistics.schema import STATISTICS
 from features.transform_graph import transform_numbers
@@ -57,7 +57,7 @@ def translate_context(features: Features, *, dataset: Dataset, model: FinishedMo
     wanted = _context_of(model)
     found = _translate_numbers(features, wanted, dataset=dataset, model=model)
     for key, feature in wanted.items():
-        if not isinstance(feature, NumericFeature):
+        if isinstance(feature, VocabularyFeature):
             source = read_terms(dataset.transform_directory, vocabulary_of(key, dataset.spec.features[key]) or "")
             target = read_terms(model.transform_directory, vocabulary_of(key, feature))
             codes = translate(features[key], source=source, target=target)

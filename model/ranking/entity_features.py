@@ -12,7 +12,7 @@ import tensorflow as tf
 from features.dataset import Dataset, Entities
 from features.entities import entity_schema
 from features.known_ids import KnownIds
-from features.spec.features import SideName
+from features.spec.features import SideName, VectorFeature
 from features.spec.spec import Spec
 from features.transform_graph import DTYPES, TransformGraph
 from features.transform_inputs import to_transform_batch, transform_inputs
@@ -73,6 +73,7 @@ def entity_blocks(dataset: Dataset, kind: Entities, *, spec: Spec, ids: pa.Array
     wanted = None if ids is None else KnownIds(ids)
     for table in dataset.entities(kind):
         check_columns(table.schema, expected, where=f"{dataset.directory}/entities")
+        _check_sizes(dataset, SIDES[kind], spec=spec)
         rows = table if wanted is None else table.filter(pa.array(wanted.index(table["id"]) >= 0))
         for start in range(0, rows.num_rows, ENTITIES_AT_ONCE):
             yield rows.slice(start, ENTITIES_AT_ONCE)
@@ -109,6 +110,21 @@ def check_columns(schema: pa.Schema, expected: pa.Schema, *, where: str) -> None
             raise StageError(
                 f"{where}: the model reads {field.name} as {field.type}, these entities hold it as "
                 f"{schema.field(field.name).type}: use a dataset whose spec declares the same kind"
+            )
+
+
+def _check_sizes(dataset: Dataset, side_name: SideName, *, spec: Spec) -> None:
+    """Checks that a dataset's vectors are as long as those that a model reads.
+
+    Raises:
+        StageError: If one isn't.
+    """
+    for name, feature in spec.sides[side_name].features.items():
+        theirs = dataset.spec.sides[side_name].features.get(name)
+        if isinstance(feature, VectorFeature) and isinstance(theirs, VectorFeature) and theirs.size != feature.size:
+            raise StageError(
+                f"{dataset.directory}/entities: the model reads {side_name}/{name} as vectors of {feature.size}, these "
+                f"entities hold vectors of {theirs.size}: use a dataset whose spec declares the same size"
             )
 
 

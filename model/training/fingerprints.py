@@ -16,7 +16,7 @@ from model.network.row_ids import row_ids
 
 
 def fingerprints(items: Features, features: Sequence[tuple[int, EncodedFeature]]) -> tf.Tensor:
-    """A number per item, equal where all values are, in any order.
+    """A number per item, equal where all values are, in any order but a vector's.
 
     Args:
         items: Ragged [S, (values)] each.
@@ -25,7 +25,7 @@ def fingerprints(items: Features, features: Sequence[tuple[int, EncodedFeature]]
     Returns:
         int64 [S], the sum of what each of the features gives alone; 0 of one without values.
     """
-    values = [_bits(items[f.key].values) + tf.constant(k << 40, tf.uint64) for k, f in features]
+    values = [_bits(items[f.key], f) + tf.constant(k << 40, tf.uint64) for k, f in features]
     rows = [row_ids(items[f.key]) for _, f in features]
     mixed = tf.bitcast(mixed_bits(tf.concat(values, axis=0)), tf.int64)
     return tf.math.unsorted_segment_sum(mixed, tf.concat(rows, axis=0), next(iter(items.values())).nrows())
@@ -36,8 +36,13 @@ def fingerprints_by_feature(items: Features, features: Sequence[EncodedFeature])
     return tf.stack([fingerprints(items, [numbered]) for numbered in enumerate(features)], axis=1)
 
 
-def _bits(values: tf.Tensor) -> tf.Tensor:
-    """uint64 [V], different for different codes or numbers, none of them 0."""
-    if values.dtype.is_floating:
-        values = tf.bitcast(tf.cast(values, tf.float32), tf.uint32)
-    return tf.cast(values, tf.uint64) + tf.constant(1, tf.uint64)
+def _bits(values: tf.RaggedTensor, feature: EncodedFeature) -> tf.Tensor:
+    """uint64 [V], different for different codes or numbers, and for places in a vector; none of them 0."""
+    flat = values.values
+    if flat.dtype.is_floating:
+        flat = tf.bitcast(tf.cast(flat, tf.float32), tf.uint32)
+    bits = tf.cast(flat, tf.uint64) + tf.constant(1, tf.uint64)
+    if feature.kind == "vector":
+        places = tf.cast(tf.range(tf.size(flat, tf.int64)) % feature.size, tf.uint64)
+        bits += tf.bitwise.left_shift(places, tf.constant(48, tf.uint64))
+    return bits

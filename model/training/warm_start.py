@@ -132,7 +132,8 @@ def _meaning(spec: Spec) -> dict[str, Any]:
             found[f"{key}.kind"] = feature.kind
             found[f"{key}.vocabulary"] = vocabulary_of(f"{side_name}/{name}", feature)
             found |= {
-                f"{key}.{rule}": getattr(feature, rule, None) for rule in ("oov_buckets", "hash_buckets", "log1p")
+                f"{key}.{rule}": getattr(feature, rule, None)
+                for rule in ("oov_buckets", "hash_buckets", "log1p", "size")
             }
     return found
 

@@ -13,6 +13,7 @@ from features.ids import valid_ids
 from features.interactions import REJECTS, reject_bad_lines
 from features.places import locate
 from features.pseudonyms import Pseudonyms
+from features.raw_features import bad_vectors
 from features.spec.features import Side
 from features.spec.sources import TableSource
 from features.spec.spec import Spec
@@ -86,12 +87,13 @@ def validate_rows(batch: Batch, table: RawTable, *, pseudonyms: Pseudonyms) -> V
         table: The table.
         pseudonyms: Those of the log; the table's own ids are called `id`.
     """
-    valid = valid_ids(batch.rows.column(table.source.id))
+    faults = _faults(batch.rows, table)
+    valid = faults.is_null()
     places = pa.array(batch.places)
-    without_id = places.filter(pc.invert(valid))
-    size = len(without_id)
-    bad_ids = pa.table([["bad_id"] * size, without_id, [1] * size, [None] * size], schema=REJECTS)
-    rejected = pa.concat_tables([reject_bad_lines(batch.bad, batch.first_place), bad_ids])
+    bad = places.filter(pc.invert(valid))
+    size = len(bad)
+    bad_rows = pa.table([faults.drop_null(), bad, [1] * size, [None] * size], schema=REJECTS)
+    rejected = pa.concat_tables([reject_bad_lines(batch.bad, batch.first_place), bad_rows])
     reasons = Counter(rejected.column("reason").to_pylist())
     lines = batch.lines - batch.blank
     counts = {f"{table.name}/read": lines}
@@ -105,6 +107,16 @@ def validate_rows(batch: Batch, table: RawTable, *, pseudonyms: Pseudonyms) -> V
         entities[name] = pseudonyms.of_table(table.id_column).replace(made)
     named = pc.binary_join_element_wise(pa.scalar(table.name), rejected.column("reason"), "/")
     return ValidRows(entities, rejected.set_column(0, "reason", named), counts)
+
+
+def _faults(rows: pa.RecordBatch, table: RawTable) -> pa.Array:
+    """Why a row is rejected, string [n], null where it isn't; of several reasons the first."""
+    nothing = pa.scalar(None, pa.string())
+    faults = pc.if_else(valid_ids(rows.column(table.source.id)), nothing, "bad_id")
+    for side in table.sides.values():
+        for reason, bad in bad_vectors(rows, side).items():
+            faults = pc.coalesce(faults, pc.if_else(pa.array(bad), reason, nothing))
+    return faults
 
 
 def join_items(
