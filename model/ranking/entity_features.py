@@ -120,8 +120,10 @@ def _check_sizes(dataset: Dataset, side_name: SideName, *, spec: Spec) -> None:
         StageError: If one isn't.
     """
     for name, feature in spec.sides[side_name].features.items():
-        theirs = dataset.spec.sides[side_name].features.get(name)
-        if isinstance(feature, VectorFeature) and isinstance(theirs, VectorFeature) and theirs.size != feature.size:
+        if not isinstance(feature, VectorFeature):
+            continue
+        theirs = dataset.spec.sides[side_name].features[name]
+        if isinstance(theirs, VectorFeature) and theirs.size != feature.size:
             raise StageError(
                 f"{dataset.directory}/entities: the model reads {side_name}/{name} as vectors of {feature.size}, these "
                 f"entities hold vectors of {theirs.size}: use a dataset whose spec declares the same size"

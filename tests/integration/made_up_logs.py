@@ -49,6 +49,8 @@ def make_shop() -> Shop:
         row: Json = {"item_id": f"app{number}", "title": " ".join(draw.choices(words, k=draw.randrange(1, 5)))}
         row["tags"] = draw.choices(topics, k=draw.randrange(4))
         row["price"] = draw.choice([0, 1, 2.5, 7, 7, 1e6])
+        if number % 6:
+            row["look"] = [number, -0.1 * number, (number - 9) ** 2] if number % 5 else []
         return row
 
     items = [app(number) for number in range(36)]
@@ -56,6 +58,8 @@ def make_shop() -> Shop:
     items[4] |= {"tags": ["art", None, "", "new\nline", "art"], "title": "two\tparts", "ignored": {"deep": [1]}}
     items[5] = {"item_id": 5}
     queries = [{"user": f"u{number}", "interests": draw.choices(topics, k=draw.randrange(3))} for number in range(45)]
+    for number in range(0, 45, 2):
+        queries[number]["taste"] = [0.25, number]
     queries += [{"user": 7, "interests": ["seven", "dog"]}, {"user": "nobody", "interests": ["unseen"]}]
 
     lines = []
@@ -92,12 +96,14 @@ def make_shop() -> Shop:
         "query": {"features": {
             "user": {"kind": "id"},
             "interests": {"kind": "multivalued", "vocabulary": "topic", "max_values": 2, "min_count": 2},
+            "taste": {"kind": "vector", "size": 2},
         }},
         "item": {"features": {
             "app": {"kind": "id"},
             "tags": {"kind": "multivalued", "vocabulary": "topic", "min_count": 2},
             "words": {"kind": "text", "column": "title", "ngrams": [1, 2], "top_k": 9, "max_values": 4},
             "price": {"kind": "numeric", "log1p": True},
+            "look": {"kind": "vector", "size": 3},
         }},
         "split": {"validation": 0.15, "test": 0.25, "seed": 3},
     }  # fmt: skip

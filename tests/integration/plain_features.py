@@ -4,6 +4,7 @@ import json
 import math
 import re
 import statistics
+import struct
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
@@ -26,7 +27,7 @@ def entities(table: bytes, id_column: str, *, side: Json) -> dict[str, Json]:
                 features[name] = values if value is not None else []
             elif feature["kind"] in ("categorical", "text"):
                 features[name] = re.sub(r"[\x00-\x1f\x7f]+", " ", value) if value else None
-            elif feature["kind"] == "numeric":
+            elif feature["kind"] in ("numeric", "vector"):
                 features[name] = value
         found[str(row[id_column])] = features
     return found
@@ -56,7 +57,7 @@ def learn(
     item_vocabularies = {f.get("vocabulary", f"item_{n}") for n, f in spec["item"]["features"].items()}
     for side, rows in sides.items():
         for name, feature in spec[side]["features"].items():
-            if feature["kind"] == "numeric":
+            if feature["kind"] in ("numeric", "vector"):
                 continue
             vocabulary = feature.get("vocabulary", f"{side}_{name}")
             rules[vocabulary] = feature
@@ -84,6 +85,10 @@ def encode(id_: str, row: Json, *, side: str, spec: Json, vocabularies: Mapping[
             if row.get(name) is not None:
                 mean, deviation, log = scales[name]
                 half[f"{side}/{name}"] = [pytest.approx((log(row[name]) - mean) / deviation, rel=1e-5, abs=1e-6)]
+            continue
+        if feature["kind"] == "vector":
+            if row.get(name):
+                half[f"{side}/{name}"] = [struct.unpack("f", struct.pack("f", number))[0] for number in row[name]]
             continue
         terms = vocabularies[feature.get("vocabulary", f"{side}_{name}")]
         codes = [terms.index(term) for term in terms_of(id_, row, name=name, feature=feature) if term in terms]

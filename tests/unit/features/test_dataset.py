@@ -85,6 +85,7 @@ def test_features_have_the_codes_of_their_vocabulary_and_their_buckets():
         [
             "item.features.hashed={kind: text, hash_buckets: 7, max_values: 3}",
             "item.features.size={kind: numeric}",
+            "item.features.look={kind: vector, size: 12}",
             "item.features.color={kind: categorical, oov_buckets: 2}",
         ],
         source="s",
@@ -96,9 +97,11 @@ def test_features_have_the_codes_of_their_vocabulary_and_their_buckets():
         EncodedFeature("item/categories", "categories", "multivalued", "categories", 5),
         EncodedFeature("item/hashed", "hashed", "text", "item_hashed", 7),
         EncodedFeature("item/size", "size", "numeric", None, 0),
+        EncodedFeature("item/look", "look", "vector", None, 0, size=12),
         EncodedFeature("item/color", "color", "categorical", "item_color", 6),
     ]
     assert vocabulary_of("item/size", spec.item.features["size"]) is None
+    assert vocabulary_of("item/look", spec.item.features["look"]) is None
 
 
 def test_in_session_mode_the_query_tower_reads_the_history_too():

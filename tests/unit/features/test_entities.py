@@ -14,6 +14,7 @@ from features.entities import (
     to_entities,
     with_counts,
 )
+from features.raw_features import bad_vectors
 from features.row_lists import encode_rows
 from features.spec.features import Side
 from features.spec.sources import TableSource
@@ -73,6 +74,54 @@ def test_what_is_no_value_counts_as_missing():
 def test_minus_zero_is_zero():
     sizes = entities([{**ROWS[0], "size": -0.0}, {**ROWS[0], "item_id": "q", "size": 0.0}]).column("feature/size")
     assert [math.copysign(1, size) for size in sizes.to_pylist()] == [1, 1]
+
+
+VECTORS = Side.model_validate(
+    {
+        "features": {
+            "look": {"kind": "vector", "size": 2},
+            "sound": {"kind": "vector", "size": 2, "column": "wave"},
+            "words": {"kind": "vector", "size": 3, "column": "text"},
+        }
+    }
+)
+
+
+def _with_vectors(rows):
+    source = TableSource(path="x", id="item_id")
+    named = [{"item_id": f"{n}"} | row for n, row in enumerate(rows)]
+    return pa.RecordBatch.from_pylist(named, schema=table_columns(source, VECTORS)), source
+
+
+def test_a_vector_has_its_size_and_numbers_alone():
+    good = [{"look": [1, 2]}, {"look": []}, {"look": None}, {"look": [3e38, -0.0], "wave": [0, 0], "text": [1, 2, 3]}]
+    bad = [{"look": [1]}, {"look": [1, 2, 3]}, {"look": [1, None]}, {"look": [None, None]}, {"look": [1, math.nan]}]
+    bad += [{"look": [1, math.inf]}, {"look": [1e39, 0]}, {"look": [], "wave": [1], "text": [1, 2, 3]}]
+    rows, _ = _with_vectors([*good, *bad])
+    found = {reason: np.flatnonzero(bad).tolist() for reason, bad in bad_vectors(rows, VECTORS).items()}
+    assert found == {"bad_vector (look)": [4, 5, 6, 7, 8, 9, 10], "bad_vector (wave)": [11], "bad_vector (text)": []}
+    of_slice = bad_vectors(rows.slice(3, 3), VECTORS)
+    assert of_slice["bad_vector (look)"].tolist() == [False, True, True]
+    assert bad_vectors(rows.slice(0, 0), VECTORS)["bad_vector (look)"].tolist() == []
+
+
+def test_an_empty_vector_is_missing_and_minus_zero_in_it_is_zero():
+    rows, source = _with_vectors([{"look": [1.5, -0.0]}, {"look": []}, {"look": None}, {"look": [0.1, 2]}])
+    for batch, kept in ((rows, slice(0, 4)), (rows.slice(1, 3), slice(1, 4))):
+        found = to_entities(batch, source, side=VECTORS)
+        assert found.schema == entity_schema(VECTORS)
+        assert found.column("feature/look").to_pylist() == [[1.5, 0.0], None, None, [np.float32(0.1), 2.0]][kept]
+    looks = to_entities(rows, source, side=VECTORS).column("feature/look")
+    assert math.copysign(1, looks[0].as_py()[1]) == 1
+
+
+def test_entities_of_other_vectors_have_other_bytes():
+    rows = [{"look": look} for look in ([1, 2], [2, 1], [1, np.nextafter(np.float32(2), np.float32(3))], None)]
+    rows += [{"wave": [1, 2]}]
+    batch, source = _with_vectors([row | {"item_id": "same"} for row in rows])
+    assert len(set(encode_rows(to_entities(batch, source, side=VECTORS)).to_pylist())) == 5
+    twice, source = _with_vectors([rows[0] | {"item_id": "same"}] * 2)
+    assert len(set(encode_rows(to_entities(twice, source, side=VECTORS)).to_pylist())) == 1
 
 
 def test_a_slice_gives_its_own_entities():

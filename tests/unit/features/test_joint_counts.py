@@ -292,13 +292,14 @@ def test_by_chance_no_item_keeps_its_own_values():
     assert alone.chance == pytest.approx(math.log(2), abs=1e-12)
 
 
-def test_words_and_numbers_are_classes_too():
+def test_words_numbers_and_vectors_are_classes_too():
     side = Side.model_validate(
         {
             "features": {
                 "title": {"kind": "text", "ngrams": [1, 2]},
                 "size": {"kind": "numeric"},
                 "never": {"kind": "numeric"},
+                "look": {"kind": "vector", "size": 2},
             }
         }
     )
@@ -309,18 +310,21 @@ def test_words_and_numbers_are_classes_too():
             "feature/title": ["Red ball", None, "?"],
             "feature/size": [1.0, 5.0, None],
             "feature/never": pa.nulls(3, pa.float64()),
+            "feature/look": pa.array([[1.0, 2.0], [2.0, 4.0], None], pa.list_(pa.float32())),
         }
     )
     bounds = {"size": [5.0]}
     hashed = hash_items(entities, side, weighting="uniform", seed=0)
     values = {name: values_of(hashed.column(f"feature/{name}"), bounds.get(name, ())) for name in side.features}
     sizes = {name: found.sizes.tolist() for name, found in values.items()}
-    assert sizes == {"title": [3, 1, 1], "size": [1, 1, 1], "never": [1, 1, 1]}
+    assert sizes == {"title": [3, 1, 1], "size": [1, 1, 1], "never": [1, 1, 1], "look": [1, 1, 1]}
     titles = values["title"].distinct[values["title"].places]
     assert titles[3] == titles[4] == 0
     assert len(values["size"].distinct) == 3
     found = information(entities, side, bounds=bounds)
     assert found.entropies["never"] == 0
+    # Two point the same way; to have none is a class.
+    assert found.entropies["look"] == pytest.approx(math.log(3) - math.log(2) * 2 / 3, abs=1e-12)
     assert found.entropies["size"] == pytest.approx(math.log(3), abs=1e-12)
 
 

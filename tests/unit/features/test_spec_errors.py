@@ -132,12 +132,12 @@ from stage.errors import UsageError
         ("sources.queries=item", "sources.queries: expected one of items, got 'item'; did you mean 'items'?"),
         (
             "item.features.page.kind=idd",
-            "item.features.page.kind: expected one of id, categorical, multivalued, text, numeric, got 'idd'; "
+            "item.features.page.kind: expected one of id, categorical, multivalued, text, numeric, vector, got 'idd'; "
             "did you mean 'id'?",
         ),
         (
             "item.features.new={}",
-            "item.features.new.kind: expected one of id, categorical, multivalued, text, numeric, got none",
+            "item.features.new.kind: expected one of id, categorical, multivalued, text, numeric, vector, got none",
         ),
         ("item.features.title.ngrams=[]", "item.features.title.ngrams: expected at least 1 value, got []"),
         (
@@ -282,6 +282,11 @@ from stage.errors import UsageError
             "item.features.number={kind: numeric, column: item_id}",
             "item.features.number: expected text, as sources.items.id reads the same column, got a number",
         ),
+        (
+            "item.features.look={kind: vector, size: 8, column: categories}",
+            "item.features.look: expected a list, as item.features.categories reads the same column, got a vector of 8",
+        ),
+        ("item.features.look={kind: vector}", "item.features.look.size: expected a value, got none"),
         (
             "sources.queries=null",
             "query.features.title: expected a table of queries that holds it, in sources.queries, got none; a column "

@@ -35,6 +35,10 @@ def context(**features):
             "session.context.features.device.kind: expected categorical, multivalued, text",
         ),
         (
+            context(device={"kind": "vector", "size": 3}),
+            "session.context.features.device.kind: expected categorical, multivalued, text or numeric, got vector",
+        ),
+        (
             context(device={"kind": "categorial"}),
             "session.context.features.device.kind: expected one of id, categorical",
         ),

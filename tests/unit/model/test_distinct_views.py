@@ -47,6 +47,13 @@ def test_equal_views_are_one_whatever_the_order_of_their_values():
     assert _rows(found.views) == [rows[i] for i in (0, 2, 3, 4, 5, 6, 7)]
 
 
+def test_of_a_vector_the_order_counts():
+    look = EncodedFeature("item/look", "look", "vector", None, 0, size=3)
+    rows = [[1.0, 0.0, 0.0], [0.0, 1.0, 0.0], [], [1.0, 0.0, 0.0], [0.0, 0.0, 1.0]]
+    found = shared({"item/look": ragged(rows, tf.float32)}, [look])
+    assert found.view_of.numpy().tolist() == [0, 1, 2, 0, 3]
+
+
 def test_views_of_nothing_are_one():
     found = shared(_views([([], [], []), ([], [], [])]), FEATURES)
     assert (_rows(found.views), found.view_of.numpy().tolist()) == ([([], [], [])], [0, 0])

@@ -6,7 +6,7 @@ from ragged_lists import ragged
 
 from features.dataset import EncodedFeature
 from model.network.draws import draw_key
-from model.network.embedding import EmbeddingTables, pool, tower_columns
+from model.network.embedding import EmbeddingTables, column_widths, pool, tower_columns
 from model.network.lookups import lookups_of
 from model.network.touched_rows import number_codes, read_rows
 
@@ -57,6 +57,21 @@ def test_a_tower_reads_each_feature_or_its_default():
     tags, size = tower_columns(lookups_of(values), features, tables={"tags": TABLE}, defaults=defaults)
     np.testing.assert_allclose(tags, [[1, 2], [9, 9]])
     np.testing.assert_allclose(size, [[-4], [0.5]])
+
+
+def test_a_vector_is_read_at_length_1_or_as_its_default():
+    features = [EncodedFeature("item/look", "look", "vector", None, 0, size=2), _feature("item/size", None)]
+    defaults = EmbeddingTables(features, dim=5, seed=0, hashed={}).defaults
+    assert defaults["item/look"].numpy().tolist() == [0, 0]
+    defaults["item/look"].assign([7.0, 8.0])
+    looks = ragged([[], [3.0, -4.0], [0.0, 0.0], [], [0.0, 2e9]], tf.float32)
+    values = {"item/look": looks, "item/size": ragged([[1.0]] * 5, tf.float32)}
+    assert column_widths(features, dim=5) == [2, 1]
+    with tf.GradientTape() as tape:
+        look, size = tower_columns(lookups_of(values), features, tables={}, defaults=defaults)
+    np.testing.assert_allclose(look, [[7, 8], [0.6, -0.8], [0, 0], [7, 8], [0, 1]], rtol=1e-6)
+    np.testing.assert_allclose(size, [[1]] * 5)
+    np.testing.assert_allclose(tape.gradient(look, defaults["item/look"].value), [2, 2])
 
 
 def test_one_table_per_vocabulary_and_one_default_per_feature():

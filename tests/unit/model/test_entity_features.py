@@ -146,6 +146,20 @@ def test_an_entity_that_is_missing_is_named(transform: FinishedModel) -> None:
         encode_entities(dataset_of(entities(TODAY, "item")), "items", ids=[b"ant", b"eel"], model=transform)
 
 
+def test_vectors_of_another_size_are_named() -> None:
+    spec, theirs = (small_spec(item={"look": {"kind": "vector", "size": size}}) for size in (3, 4))
+    rows = pa.record_batch({"item_id": ["a"], "look": pa.array([[1, 2, 3, 4]], pa.list_(pa.float32()))})
+    table = to_entities(rows, theirs.sources.items, side=theirs.item)
+    dataset = cast(Dataset, SimpleNamespace(directory="today", entities=lambda _: iter([table]), spec=theirs))
+    with pytest.raises(StageError) as caught:
+        list(entity_blocks(dataset, "items", spec=spec, ids=None))
+    assert str(caught.value) == (
+        "today/entities: the model reads item/look as vectors of 3, these entities hold vectors of 4: use a dataset "
+        "whose spec declares the same size"
+    )
+    assert [block.num_rows for block in entity_blocks(dataset, "items", spec=theirs, ids=None)] == [1]
+
+
 def test_a_feature_that_is_missing_or_of_another_type_is_named(transform: FinishedModel) -> None:
     table = entities(TODAY, "item")
     lacking = table.drop_columns("feature/tags")

@@ -178,13 +178,15 @@ NAMES = (
             f"item.features was [{NAMES}], is [{NAMES}, 'zip']; item.features.zip.kind was None, is numeric; "
             "item.features.zip.log1p was None, is False",
         ),
+        ("vector", "item.features.size.size=9", "item.features.size.size was 8, is 9"),
         ("text", "ssl.projection_head=8", "ssl.projection_head was None, is 8"),
         ("text", "train.learnable_temperature=true", "train.learnable_temperature was False, is True"),
     ],
 )
 def test_what_gives_a_weight_its_meaning_must_stay(tmp_path: Path, kind: str, change: str, found: str) -> None:
     tree = spec_of().model_dump(mode="json")
-    tree["item"]["features"] = dict(sorted((tree["item"]["features"] | {"size": {"kind": kind}}).items()))
+    keys = {"kind": kind} | ({"size": 8} if kind == "vector" else {})
+    tree["item"]["features"] = dict(sorted((tree["item"]["features"] | {"size": keys}).items()))
     model = write_model(tmp_path / "model", build_spec(tree, source="test"))
     spec = build_spec(tree, [change], source="test")
     with pytest.raises(StageError, match=f"same features and sizes, but {re.escape(found)}; set them as they were"):

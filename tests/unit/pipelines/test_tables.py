@@ -1,14 +1,18 @@
 """What a table of queries may not be."""
 
+import numpy as np
 import pyarrow as pa
 import pytest
 from small_specs import small_spec
 
 from features.entities import entity_schema
+from features.parsing.parsed_lines import ParsedLines
+from features.pseudonyms import Pseudonyms
+from pipelines.aggregation.batches import to_batch
 from pipelines.aggregation.input_files import InputFile, NamedFile
 from pipelines.aggregation.inputs import _check_lists
 from pipelines.aggregation.packing import pack
-from pipelines.aggregation.tables import COUNTED, join_queries
+from pipelines.aggregation.tables import COUNTED, join_queries, raw_tables, validate_rows
 from stage.errors import StageError, UsageError
 
 SPEC = small_spec(sources={"queries": {"path": "x"}})
@@ -27,6 +31,29 @@ def test_a_query_that_stands_twice_in_its_table_is_refused_with_both_places() ->
     )
     queries, _ = join_queries([pack(pa.Table.from_pylist(rows[:3], schema))], counts, spec=SPEC, names=names)
     assert queries["id"].to_pylist() == ["v"]
+
+
+def test_a_row_is_rejected_for_its_id_or_for_a_vector() -> None:
+    vectors = {"look": {"kind": "vector", "size": 2}}
+    spec = small_spec(sources={"queries": "items"}, item=vectors, query={"like": vectors["look"] | {"column": "liked"}})
+    table = raw_tables(spec)["items"]
+    looks = [[1, 2], [1], None, [1], [3, 4]]
+    liked = [[1, 2], [1, 2], None, [1, 2], [None, 4]]
+    rows = pa.record_batch(
+        [pa.array(["a", "b", "c", "", "e"]), *(pa.array(v, pa.list_(pa.float32())) for v in (looks, liked))],
+        names=["item_id", "look", "liked"],
+    )
+    parsed = ParsedLines(rows, np.arange(5) * 10, [], 0)
+    file = InputFile(path="/raw/items.jsonl", name="items.jsonl", size=1, number=0, format="jsonl")
+    found = validate_rows(to_batch(parsed, file, offset=100), table, pseudonyms=Pseudonyms())
+    assert found.rejected.select(["reason", "place"]).to_pylist() == [
+        {"reason": "items/bad_vector (look)", "place": 110},
+        {"reason": "items/bad_id", "place": 130},
+        {"reason": "items/bad_vector (liked)", "place": 140},
+    ]
+    assert found.entities["item"]["id"].to_pylist() == found.entities["query"]["id"].to_pylist() == ["a", "c"]
+    assert found.entities["query"]["feature/like"].to_pylist() == [[1, 2], None]
+    assert found.counts["rejected/items/bad_vector (look)"] == 1
 
 
 @pytest.mark.parametrize("side", ["query", "item"])
