@@ -5,6 +5,8 @@ from typing import Any
 
 import pyarrow as pa
 
+from features.parsing.list_numbers import DOUBLES, is_vector
+
 
 def content_of(rows: pa.RecordBatch) -> list[bytes]:
     """Each row as JSON, with the replacement character where a text isn't UTF-8."""
@@ -23,6 +25,9 @@ def _as_python(column: pa.Array) -> list[Any]:
         return texts if kind.tz is None else [text and f"{text}Z" for text in texts]
     if pa.types.is_list(kind) and pa.types.is_string(kind.value_type):
         column = column.cast(pa.list_(pa.binary()))
+    elif is_vector(kind):
+        # The shortest decimals that are this float32, 0.1 rather than 0.10000000149011612.
+        column = column.cast(pa.list_(pa.string())).cast(DOUBLES)
     elif pa.types.is_string(kind):
         column = column.cast(pa.binary())
     values: list[Any] = column.to_pylist()

@@ -17,6 +17,7 @@ import pyarrow.csv as pv
 
 from features.flags import flags_of
 from features.parsing.csv_records import Records, find_records
+from features.parsing.list_numbers import is_vector
 from features.parsing.parsed_lines import BadLine, ParsedLines, no_rows, wrong_type
 from features.parsing.utf8 import BOM, is_utf8
 
@@ -32,7 +33,7 @@ class Dialect:
     names: tuple[str, ...] | None = None
     """The columns; None: a file's first line names them."""
     list_separator: str | None = None
-    """Between the values of a multivalued column."""
+    """Between the values of a multivalued column, or of a vector."""
     null_values: tuple[str, ...] = ()
     """Fields that are null, besides empty ones."""
     quoted_newlines: bool = True
@@ -60,7 +61,7 @@ def parse_csv(
 
     Args:
         block: Records, the first one whole.
-        columns: The columns to take: string, float64 or list<string>; those that `names` lacks are null.
+        columns: The columns to take: string, float64, list<string> or list<float32>; those that `names` lacks are null.
         names: The columns that the records have.
         dialect: How they are written; with a list separator if a list is to be taken.
         last: Whether the file ends with the block; if not, its last record may be incomplete.
@@ -167,24 +168,45 @@ def _convert(
     arrays = []
     for field in columns:
         column = texts.column(field.name).combine_chunks()
-        if pa.types.is_floating(field.type):
-            column, misfit = _to_numbers(column)
-            if misfit is not None:
-                misfits[field.name] = misfit
+        misfit = None
+        if pa.types.is_list(field.type) and column.null_count == len(column):
+            column = pa.nulls(len(column), field.type)
+        elif is_vector(field.type):
+            column, misfit = _to_vectors(column, list_separator)
         elif pa.types.is_list(field.type):
-            missing = column.null_count == len(column)
-            column = pa.nulls(len(column), field.type) if missing else pc.split_pattern(column, list_separator)
+            column = pc.split_pattern(column, list_separator)
+        elif pa.types.is_floating(field.type):
+            column, misfit = _to_numbers(column)
+        if misfit is not None:
+            misfits[field.name] = misfit
         arrays.append(column)
     return arrays, misfits
 
 
+def _to_vectors(texts: pa.Array, separator: str | None) -> tuple[pa.Array, npt.NDArray[np.bool_] | None]:
+    """Lists of numbers, null where a part is none; and in which rows one is, or None if in none."""
+    parts = pc.split_pattern(_trimmed(texts), separator)
+    numbers, _ = _to_numbers(parts.values)
+    lists = pa.ListArray.from_arrays(parts.offsets, numbers.cast(pa.float32()), mask=parts.is_null())
+    if not numbers.null_count:
+        return lists, None
+    misfit = np.zeros(len(texts), bool)
+    misfit[pc.list_parent_indices(parts).filter(numbers.is_null()).to_numpy()] = True
+    return lists, misfit
+
+
 def _to_numbers(texts: pa.Array) -> tuple[pa.Array, npt.NDArray[np.bool_] | None]:
     """Numbers, null where a text is none; and where that is, or None if nowhere."""
-    trimmed = pc.ascii_trim(texts, " \t")
-    trimmed = pc.if_else(pc.equal(trimmed, ""), pa.scalar(None, pa.string()), trimmed)
+    trimmed = _trimmed(texts)
     try:
         return trimmed.cast(pa.float64()), None
     except pa.ArrowInvalid:
         fits = pc.fill_null(pc.match_substring_regex(trimmed, _NUMBER), True)
         only = pc.if_else(fits, trimmed, pa.scalar(None, pa.string()))
         return only.cast(pa.float64()), ~flags_of(fits)
+
+
+def _trimmed(texts: pa.Array) -> pa.Array:
+    """The texts without white space around them, null where nothing else is there."""
+    trimmed = pc.ascii_trim(texts, " \t")
+    return pc.if_else(pc.equal(trimmed, ""), pa.scalar(None, pa.string()), trimmed)

@@ -19,6 +19,7 @@ from features.flags import flags_of
 from features.parsing.json_reading import try_read
 from features.parsing.json_screen import screen_lines
 from features.parsing.json_shape import good_lines
+from features.parsing.list_numbers import is_vector
 from features.parsing.parsed_lines import BadLine, ParsedLines, filled_lines, no_rows
 from features.parsing.truth_values import takes_truth_values
 from features.parsing.utf8 import odd_rows
@@ -32,9 +33,9 @@ def parse_lines(block: bytes, columns: pa.Schema) -> ParsedLines:
 
     Args:
         block: Lines, each ended by a newline but perhaps the last.
-        columns: The columns to take: string, float64 or list<string>; others are ignored, missing ones are null. A
-            string column also takes integers, as their decimal digits, and truth values where `truth_values`
-            says so; a list may be of integers.
+        columns: The columns to take: string, float64, list<string> or list<float32>; others are ignored, missing ones
+            are null. A string column also takes integers, as their decimal digits, and truth values where
+            `truth_values` says so; a list of texts may be of integers.
 
     Returns:
         The rows, and every line that gave none.
@@ -85,7 +86,7 @@ def _as_written(block: bytes, columns: pa.Schema) -> pa.Schema:
     """The columns with the types that a block's first value of each is of, likely so throughout, where text is read."""
     types = {field.name: field.type for field in columns}
     for field in columns:
-        is_list = pa.types.is_list(field.type)
+        is_list = pa.types.is_list(field.type) and not is_vector(field.type)
         value = rb"\[\s*(?:null\s*,\s*)*([\"\d-])" if is_list else rb"([\"\d-]|true|false)"
         first = re.search(rb'"%b"\s*:\s*%b' % (re.escape(field.name.encode()), value), block)
         if not (is_list or pa.types.is_string(field.type)) or not first or first[1] == b'"':

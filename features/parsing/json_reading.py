@@ -5,9 +5,11 @@ import re
 import pyarrow as pa
 import pyarrow.json as pj
 
+from features.parsing.list_numbers import DOUBLES, is_vector
 from features.parsing.parsed_lines import no_rows, wrong_type
 from features.parsing.truth_values import takes_truth_values
 
+_TEXTS = pa.list_(pa.string())
 _IN_LIST = "/[]"
 _TYPE_ERROR = re.compile(r"Column\(/(.*?)\) changed from (\S+) to (\S+)")
 
@@ -17,7 +19,7 @@ def try_read(objects: pa.Buffer, columns: pa.Schema, *, expected: int) -> pa.Rec
 
     Args:
         objects: Each begins with `{` and ends with `}`. Texts may hold what is no UTF-8, and will then in the rows.
-        columns: string, float64 or list<string>; others are ignored, missing ones are null.
+        columns: string, float64, list<string> or list<float32>; others are ignored, missing ones are null.
         expected: How many objects these are.
 
     Returns:
@@ -52,7 +54,7 @@ def _read(objects: pa.Buffer, columns: pa.Schema) -> pa.RecordBatch:
         pa.ArrowInvalid: If any object is no JSON, or of other types.
         UnicodeDecodeError: If pyarrow's message would quote what is no UTF-8.
     """
-    types = columns
+    types = pa.schema([field.with_type(DOUBLES) if is_vector(field.type) else field for field in columns])
     while True:
         try:
             return _read_as(objects, types).cast(columns)
@@ -70,9 +72,9 @@ def _with_other_type(types: pa.Schema, columns: pa.Schema, *, error: pa.ArrowInv
     if found is None or found[2] != "string":
         raise error
     # Both may be columns, the one a list, the other called so.
-    names = [name for name in (found[1].removesuffix(_IN_LIST), found[1]) if name in types.names]
-    name = next((name for name in names if pa.types.is_list(types.field(name).type) == (name != found[1])), None)
-    if name is None or types.field(name).type != columns.field(name).type:
+    kinds = {found[1].removesuffix(_IN_LIST): _TEXTS, found[1]: pa.string()}
+    name = next((name for name, kind in kinds.items() if name in types.names and types.field(name).type == kind), None)
+    if name is None:
         raise error
     # Perhaps the ids of this log are integers throughout.
     if found[3] == "number":
@@ -81,8 +83,7 @@ def _with_other_type(types: pa.Schema, columns: pa.Schema, *, error: pa.ArrowInv
         other = pa.bool_()
     else:
         raise error
-    is_list = pa.types.is_list(types.field(name).type)
-    return types.set(types.get_field_index(name), pa.field(name, pa.list_(other) if is_list else other))
+    return types.set(types.get_field_index(name), pa.field(name, other if name == found[1] else pa.list_(other)))
 
 
 def _read_as(objects: pa.Buffer, columns: pa.Schema) -> pa.RecordBatch:

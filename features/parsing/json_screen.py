@@ -5,19 +5,21 @@ module, and pyarrow only where they can't know: lines that are no JSON by the bo
 """
 
 import json
+from collections.abc import Callable
 from typing import Any
 
 import orjson
 import pyarrow as pa
 
 from features.parsing.json_reading import read_alone, try_read
+from features.parsing.list_numbers import are_numbers, is_vector
 from features.parsing.list_texts import as_texts
 from features.parsing.parsed_lines import WRONG_TYPE, wrong_type
 from features.parsing.truth_values import takes_truth_values, truth_as_text
 from features.parsing.utf8 import is_utf8
 
-_Types = dict[str, frozenset[type]]
-"""Column -> the types that its values may be of."""
+_Taking = dict[str, Callable[[Any], Any]]
+"""Column -> what it has of a value: itself, or text of it; None if it takes none of this type."""
 _Line = tuple[int, bytes]
 """Number and content."""
 _GOOD = ""
@@ -39,11 +41,11 @@ def screen_lines(
         Rows with the numbers of their lines, and the lines without a row: number -> not_json, `wrong_type` or
         invalid_utf8. Texts of rows may hold what is no UTF-8.
     """
-    types = {field.name: _types(field) for field in columns}
+    taking = {field.name: _taking(field) for field in columns}
     together: list[_Line] = []
     alone: list[tuple[int, pa.RecordBatch | str]] = []
     for number, content in lines:
-        line, verdict = _screen(content, types)
+        line, verdict = _screen(content, taking)
         if verdict == _GOOD:
             together.append((number, line))
         else:
@@ -59,66 +61,69 @@ def screen_lines(
     return parts, {number: found for number, found in alone if isinstance(found, str)}
 
 
-def _screen(content: bytes, types: _Types) -> tuple[bytes, str]:
+def _screen(content: bytes, taking: _Taking) -> tuple[bytes, str]:
     """The line, with values of text columns made text, and why it gives no row, or that it does, or is doubtful."""
     if content[0] != ord("{") or content[-1] != ord("}"):
         return content, "not_json"
     try:
-        return _judge(orjson.loads(content), content, types=types)
+        return _judge(orjson.loads(content), content, taking=taking)
     except orjson.JSONDecodeError:
         if content.isascii():
             return content, _DOUBTFUL
     replaced = content.decode("utf-8", "replace").encode()
     try:
         # Perhaps all that is wrong is that a text is no UTF-8.
-        line, verdict = _judge(orjson.loads(replaced), replaced, types=types)
+        line, verdict = _judge(orjson.loads(replaced), replaced, taking=taking)
     except orjson.JSONDecodeError:
         return content, _DOUBTFUL
     return content, _GOOD if verdict == _GOOD and line is replaced else _DOUBTFUL
 
 
-def _judge(value: dict[str, Any], content: bytes, *, types: _Types) -> tuple[bytes, str]:
+def _judge(value: dict[str, Any], content: bytes, *, taking: _Taking) -> tuple[bytes, str]:
     texts: dict[str, Any] = {}
-    for name, wanted in types.items():
+    for name, take in taking.items():
         found = value.get(name)
         if found is None:
             continue
-        taken = _as_taken(found, wanted)
+        taken = take(found)
         if taken is None:
             return content, wrong_type(name)
         if taken is not found:
             texts[name] = taken
     # Of a column that stands twice orjson shows the last; it is an error to pyarrow.
-    if b"\\" in content or any(content.count(b'"%b"' % name.encode()) > 1 for name in types):
-        verdict = _repeats(content, types)
+    if b"\\" in content or any(content.count(b'"%b"' % name.encode()) > 1 for name in taking):
+        verdict = _repeats(content, taking)
         if verdict != _GOOD:
             return content, verdict
     if not texts:
         return content, _GOOD
-    return orjson.dumps({name: value[name] for name in types if name in value} | texts), _GOOD
+    return orjson.dumps({name: value[name] for name in taking if name in value} | texts), _GOOD
 
 
-def _as_taken(value: Any, wanted: frozenset[type]) -> Any:
-    """What the column has of a value: itself, or text of it; None if it takes none of this type."""
-    if type(value) not in wanted:
-        return None
-    if list in wanted:
-        return as_texts(value)
-    if str not in wanted or type(value) is str:
+def _taking(field: pa.Field) -> Callable[[Any], Any]:
+    if is_vector(field.type):
+        return lambda value: value if type(value) is list and are_numbers(value) else None
+    if pa.types.is_list(field.type):
+        return lambda value: as_texts(value) if type(value) is list else None
+    if pa.types.is_floating(field.type):
+        return lambda value: value if type(value) in (int, float) else None
+    return _as_text_or_truth if takes_truth_values(field) else _as_text
+
+
+def _as_text(value: Any) -> str | None:
+    if type(value) is str:
         return value
-    return truth_as_text(value) if type(value) is bool else str(value)
+    return str(value) if type(value) is int else None
 
 
-def _types(field: pa.Field) -> frozenset[type]:
-    if pa.types.is_string(field.type):
-        return frozenset({str, int, bool} if takes_truth_values(field) else {str, int})
-    return frozenset({int, float} if pa.types.is_floating(field.type) else {list})
+def _as_text_or_truth(value: Any) -> str | None:
+    return truth_as_text(value) if type(value) is bool else _as_text(value)
 
 
-def _repeats(content: bytes, types: _Types) -> str:
+def _repeats(content: bytes, taking: _Taking) -> str:
     """The verdict on a line in which a column may stand twice, or only in an object within, or in a text."""
     try:
-        keys = [name for name, _ in _PAIRS.decode(content.decode()) if name in types]
+        keys = [name for name, _ in _PAIRS.decode(content.decode()) if name in taking]
     except RecursionError:
         return _DOUBTFUL
     return "not_json" if len(set(keys)) < len(keys) else _GOOD

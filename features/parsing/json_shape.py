@@ -25,8 +25,8 @@ def good_lines(columns: pa.Schema) -> str:
     A column may stand twice in it, though pyarrow takes that for an error.
 
     Args:
-        columns: The columns that are read: string, float64 or list<string>; int64, bool or list<int64> where such
-            values are to be read as text.
+        columns: The columns that are read: string, float64, list<string> or list<float32>; int64, bool or list<int64>
+            where such values are to be read as text.
     """
     names = [field.name for field in columns if _is_plain(field.name)]
     values = [_value_of(columns.field(name).type) for name in names]

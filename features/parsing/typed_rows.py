@@ -10,6 +10,7 @@ from uuid import UUID
 import numpy as np
 import pyarrow as pa
 
+from features.parsing.list_numbers import are_numbers, is_vector
 from features.parsing.list_texts import as_texts
 from features.parsing.parsed_lines import BadLine, ParsedLines, wrong_type
 from features.parsing.truth_values import takes_truth_values, truth_as_text
@@ -22,8 +23,9 @@ def parse_rows(rows: Sequence[Row], columns: pa.Schema, *, time: str | None) -> 
 
     Args:
         rows: Column -> value; None and an absent column are missing values.
-        columns: The columns to take: string, float64 or list<string>. A string column also takes integers, as their
-            decimal digits, and truth values where it is marked so (`truth_values`); a list may be of integers.
+        columns: The columns to take: string, float64, list<string> or list<float32>. A string column also takes
+            integers, as their decimal digits, and truth values where it is marked so (`truth_values`); a list of texts
+            may be of integers.
         time: The column that may hold times; it is then timestamp[us], in UTC if they have a zone.
 
     Returns:
@@ -65,15 +67,24 @@ def _convert(value: Any, wanted: pa.DataType) -> Any:
         return None
     if pa.types.is_string(wanted):
         return value if kind is str else str(value) if kind in (int, UUID) else _MISFIT
-    if pa.types.is_floating(wanted):
-        try:
-            return float(value) if kind in (int, float, Decimal) else _MISFIT
-        except OverflowError:
-            return _MISFIT
     if pa.types.is_timestamp(wanted):
         return value if isinstance(value, datetime) else _MISFIT
+    try:
+        if pa.types.is_floating(wanted):
+            return float(value) if kind in (int, float, Decimal) else _MISFIT
+        if is_vector(wanted):
+            return _as_floats(value) if kind is list and are_numbers(value) else _MISFIT
+    except OverflowError:
+        return _MISFIT
     texts = as_texts([str(part) if type(part) is UUID else part for part in value]) if kind is list else None
     return _MISFIT if texts is None else texts
+
+
+def _as_floats(values: list[Any]) -> list[float | None]:
+    """Numbers as pyarrow takes them for floats, which knows no decimals there, nor integers that no float can hold."""
+    if set(map(type, values)).isdisjoint((int, Decimal)):
+        return values
+    return [None if value is None else float(value) for value in values]
 
 
 def _to_array(values: list[Any], wanted: pa.DataType, *, reasons: dict[int, str]) -> pa.Array:

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from features.parsing.list_numbers import is_vector
 from features.sums import total
 from stage.errors import StageError
 
@@ -27,11 +28,13 @@ def count_present(rows: pa.RecordBatch, source: str, *, columns: Mapping[str, st
 
 
 def _count_values(column: pa.Array) -> int:
-    """How many there are, by what `features.raw_features` takes for missing; a list is a value, even an empty one."""
+    """How many there are, by what `features.raw_features` takes for missing; an empty list of texts is a value."""
     if pa.types.is_string(column.type):
         present = pc.greater(pc.binary_length(column), 0)
     elif pa.types.is_floating(column.type):
         present = pc.is_finite(column.cast(pa.float32()))
+    elif is_vector(column.type):
+        present = pc.greater(pc.list_value_length(column), 0)
     else:
         return len(column) - column.null_count
     return total(present)

@@ -10,12 +10,12 @@ from typing import Any
 import fastavro
 import pyarrow as pa
 
+from features.parsing.list_numbers import is_vector
 from features.parsing.truth_values import takes_truth_values
 from features.parsing.typed_rows import Row, parse_rows
-from pipelines.aggregation import batches
 from pipelines.aggregation.avro_codecs import add_codecs
 from pipelines.aggregation.avro_values import read_any_value
-from pipelines.aggregation.batches import Batch, to_batch
+from pipelines.aggregation.batches import Batch, rows_per_batch, to_batch
 from pipelines.aggregation.blocks import decompress
 from pipelines.aggregation.column_types import wrong_column
 from pipelines.aggregation.columns import Columns, check_names
@@ -46,7 +46,7 @@ def _read_rows(file: InputFile, columns: Columns) -> Iterator[list[Row]]:
             reader = fastavro.reader(decompress(raw, file.compression), handle_unicode_errors="surrogateescape")
             _check_schema(reader.writer_schema, columns, file=file)
             records: Iterator[Any] = iter(reader)
-            while rows := list(islice(records, batches.ROWS_PER_BATCH)):
+            while rows := list(islice(records, rows_per_batch(columns.schema))):
                 yield rows
         except StageError:
             raise
@@ -78,7 +78,7 @@ def _check_schema(schema: Any, columns: Columns, *, file: InputFile) -> None:
         if _is_none_of(_wanted(field, columns), kinds):
             found = [*sorted(kinds - {"array"}), *([of_items] if "array" in kinds else [])]
             raise wrong_column(file.path, field, found=" or ".join(found), columns=columns)
-        if pa.types.is_list(field.type) and _is_none_of(_TEXT, items):
+        if pa.types.is_list(field.type) and _is_none_of(_NUMBER if is_vector(field.type) else _TEXT, items):
             raise wrong_column(file.path, field, found=of_items, columns=columns)
 
 

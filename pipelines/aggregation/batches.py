@@ -6,12 +6,15 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from features.parsing.list_numbers import is_vector
 from features.parsing.parsed_lines import BadLine, ParsedLines
 from features.places import place
 from pipelines.aggregation.input_files import InputFile
 
 ROWS_PER_BATCH = 65_536
 """Of formats that are read by rows."""
+_ROWS_WITH_VECTORS = 2_048
+"""Of these, if a row has vectors, each of a thousand numbers perhaps, which Python holds in 32 bytes each."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,6 +38,11 @@ class Batch:
     def nbytes(self) -> int:
         """Of its rows, as Arrow counts them."""
         return self.rows.nbytes
+
+
+def rows_per_batch(columns: pa.Schema) -> int:
+    """How many rows a batch of these columns has, of formats that are read by rows."""
+    return min(ROWS_PER_BATCH, _ROWS_WITH_VECTORS) if any(map(is_vector, columns.types)) else ROWS_PER_BATCH
 
 
 def to_batch(parsed: ParsedLines, file: InputFile, *, offset: int) -> Batch:

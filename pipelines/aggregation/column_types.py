@@ -4,19 +4,28 @@ import re
 
 import pyarrow as pa
 
+from features.parsing.list_numbers import is_vector
 from features.parsing.truth_values import takes_truth_values
 from pipelines.aggregation.columns import EVENT, Columns
 from stage.errors import StageError
 
+
+def _lists_of(values: str) -> str:
+    item = f"({values}|null)"
+    items = rf"(large_|fixed_size_)?list<[^<>]*: ({item}|dictionary<values={item},[^<>]*>)( not null)?>(\[\d+\])?"
+    return f"{items}|an array of {item}( or {item})*"
+
+
 _OF_TEXT = "categorical or text"
 _INTEGER = r"u?int\d*|long"
+_REAL = r"double|float|halffloat|decimal[^<>]*"
 _TEXT = r"(large_)?string|string_view|(large_)?binary|uuid|enum"
-_ITEM = rf"({_INTEGER}|{_TEXT}|null)"
-_ITEMS = rf"(large_|fixed_size_)?list<[^<>]*: ({_ITEM}|dictionary<values={_ITEM},[^<>]*>)( not null)?>(\[\d+\])?"
 _KINDS = {
-    rf"{_ITEMS}|an array of {_ITEM}( or {_ITEM})*": "multivalued",
+    _lists_of(_INTEGER): "multivalued or vector",
+    _lists_of(f"{_INTEGER}|{_TEXT}"): "multivalued",
+    _lists_of(f"{_INTEGER}|{_REAL}"): "vector",
     _INTEGER: "numeric or categorical",
-    r"double|float|halffloat|decimal.*": "numeric",
+    _REAL: "numeric",
     r"bool(ean)?": "categorical",
     _TEXT: _OF_TEXT,
 }
@@ -30,8 +39,8 @@ def type_in_words(field: pa.Field) -> str:
     """What a column holds that is read as this field."""
     if pa.types.is_floating(field.type):
         return "numbers"
-    if not pa.types.is_string(field.type):
-        return "lists of texts or integers"
+    if pa.types.is_list(field.type):
+        return "lists of numbers" if is_vector(field.type) else "lists of texts or integers"
     return "text, integers, true or false" if takes_truth_values(field) else "text or integers"
 
 
@@ -55,6 +64,8 @@ def wrong_column(path: str, field: pa.Field, *, found: str, columns: Columns) ->
 def _cure(field: pa.Field, found: str, *, is_time: bool, key: str) -> str | None:
     is_number, is_list = pa.types.is_floating(field.type), pa.types.is_list(field.type)
     kinds = _kinds_of(found)
+    if kinds and key.startswith("session."):
+        kinds = re.sub("( or )?vector", "", kinds)  # which context has none of
     holds_floats = re.search(r"\b(double|float|halffloat)\b", found) is not None
     if re.match("date|time|local-timestamp", found):
         wanted = "a timestamp" if is_time else "a number" if is_number else "text"
@@ -71,8 +82,9 @@ def _cure(field: pa.Field, found: str, *, is_time: bool, key: str) -> str | None
     if ".features." in key and kinds:
         cures.append(f"give the feature the kind {kinds}")
     if kinds == _OF_TEXT:
-        cures.append(f"{'cast it to a number' if is_number else 'split it into a list'} where the file is written")
-    elif holds_floats and is_list == ("list<" in found or "array of" in found):
+        to_list = f"split it into a list{' of numbers' if is_vector(field.type) else ''}"
+        cures.append(f"{'cast it to a number' if is_number else to_list} where the file is written")
+    elif holds_floats and not is_vector(field.type) and is_list == ("list<" in found or "array of" in found):
         cures.append(_WHOLE_NUMBERS)
     return ", or ".join(cures) or None
 

@@ -17,7 +17,7 @@ class Columns:
     """What is read of each row."""
 
     schema: pa.Schema
-    """string, float64 or list<string> each."""
+    """string, float64, list<string> or list<float32> each."""
     required: Mapping[str, str]
     """Key of the spec -> the column that it names, of those that no file may lack; JSON lines have no schema, so there
     each line is held to it, but for the time, which is in `optional` too."""

@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 
 from features.data_window import DataWindow
-from features.spec.features import MultivaluedFeature, SideName
+from features.spec.features import MultivaluedFeature, SideName, VectorFeature
 from features.spec.sources import Source
 from features.spec.spec import Spec
 from pipelines.aggregation.bigquery import find_bigquery
@@ -158,7 +158,7 @@ def _refuse_second_names(files: list[InputFile], taken: dict[str, str], *, patte
 
 
 def _check_lists(name: str, source: Source, *, files: list[InputFile], spec: Spec) -> None:
-    """Fails where a multivalued column can't be taken apart.
+    """Fails where a column of lists can't be taken apart.
 
     Raises:
         UsageError: If a log or table in CSV has one, and the spec doesn't say how its values are separated.
@@ -167,7 +167,7 @@ def _check_lists(name: str, source: Source, *, files: list[InputFile], spec: Spe
     sides = [spec.sides[side_names[name]]]
     if name == "items" and spec.sources.queries == "items":
         sides.append(spec.query)
-    lists = [n for side in sides for n, f in side.features.items() if isinstance(f, MultivaluedFeature)]
+    lists = [n for side in sides for n, f in side.features.items() if isinstance(f, MultivaluedFeature | VectorFeature)]
     csv = [file.path for file in files if file.format == "csv"]
     if lists and csv and source.list_separator is None:
         raise UsageError(f"sources.{name}.list_separator: expected one, since {lists[0]} has many values in {csv[0]}")

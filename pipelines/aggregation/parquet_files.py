@@ -7,12 +7,12 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from features.parsing.list_numbers import DOUBLES, is_vector
 from features.parsing.parsed_lines import BadLine, ParsedLines
 from features.parsing.truth_values import takes_truth_values
 from features.parsing.utf8 import odd_rows
 from features.row_content import content_of
-from pipelines.aggregation import batches
-from pipelines.aggregation.batches import Batch, to_batch
+from pipelines.aggregation.batches import Batch, rows_per_batch, to_batch
 from pipelines.aggregation.column_types import wrong_column
 from pipelines.aggregation.columns import Columns, check_names
 from pipelines.aggregation.input_files import InputFile
@@ -37,7 +37,7 @@ def read_parquet(file: InputFile, columns: Columns) -> Iterator[Batch]:
         row = 0
         present = [name for name in columns.schema.names if name in names]
         for groups in _groups_at_once(parquet, present):
-            for batch in parquet.iter_batches(batches.ROWS_PER_BATCH, row_groups=groups, columns=present):
+            for batch in parquet.iter_batches(rows_per_batch(columns.schema), row_groups=groups, columns=present):
                 yield to_batch(_only_utf8(_conform(batch, columns)), file, offset=row)
                 row += batch.num_rows
 
@@ -83,6 +83,8 @@ def _conform(batch: pa.RecordBatch, columns: Columns) -> pa.RecordBatch:
 def _convert(column: pa.Array, wanted: pa.DataType) -> pa.Array:
     if pa.types.is_floating(wanted) and pa.types.is_integer(column.type):
         return _to_integers(column)
+    if is_vector(wanted) and not pa.types.is_floating(column.type.value_type):
+        column = column.cast(DOUBLES, safe=False)
     # What is no UTF-8 is told line by line.
     return column.cast(options=pc.CastOptions(wanted, allow_invalid_utf8=True))
 
@@ -97,8 +99,13 @@ def _fits(kind: pa.DataType, field: pa.Field) -> bool:
         is_truth = pa.types.is_boolean(kind) and takes_truth_values(field)
         return kind in _TEXTS or pa.types.is_integer(kind) or is_truth
     if pa.types.is_floating(field.type):
-        return pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_decimal(kind)
-    return _is_list(kind) and _holds_texts(kind.value_type)
+        return _is_number(kind)
+    holds = _holds_numbers if is_vector(field.type) else _holds_texts
+    return _is_list(kind) and holds(kind.value_type)
+
+
+def _is_number(kind: pa.DataType) -> bool:
+    return pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_decimal(kind)
 
 
 def _is_list(kind: pa.DataType) -> bool:
@@ -109,6 +116,11 @@ def _holds_texts(kind: pa.DataType) -> bool:
     """Whether values of lists are texts, integers, or missing throughout."""
     kind = _decoded(kind)
     return kind in _TEXTS or pa.types.is_integer(kind) or pa.types.is_null(kind)
+
+
+def _holds_numbers(kind: pa.DataType) -> bool:
+    """Whether values of lists are numbers, or missing throughout."""
+    return _is_number(kind) or pa.types.is_null(kind)
 
 
 def _to_integers(column: pa.Array) -> pa.Array:

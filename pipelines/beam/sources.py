@@ -5,8 +5,7 @@ from functools import partial
 import apache_beam as beam
 from apache_beam.options.pipeline_options import GoogleCloudOptions, PipelineOptions
 
-from pipelines.aggregation import batches
-from pipelines.aggregation.batches import Batch
+from pipelines.aggregation.batches import Batch, rows_per_batch
 from pipelines.aggregation.bigquery import batch_rows
 from pipelines.aggregation.columns import Columns
 from pipelines.aggregation.input_files import InputFile, ranges_of
@@ -41,10 +40,11 @@ def read_source(pipeline: beam.Pipeline, label: str, *, files: list[InputFile], 
         columns: The columns to read.
     """
     if files[0].format == "bigquery":
+        rows = rows_per_batch(columns.schema)
         return (
             pipeline
             | f"Export{label}" >> _export(files[0])
-            | f"Batch{label}" >> beam.BatchElements(batches.ROWS_PER_BATCH, batches.ROWS_PER_BATCH)
+            | f"Batch{label}" >> beam.BatchElements(rows, rows)
             | f"Read{label}" >> beam.Map(batch_rows, columns, file=files[0])
         )
     return (

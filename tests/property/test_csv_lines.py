@@ -5,9 +5,9 @@ import io
 import re
 
 import pytest
+from each_type import COLUMNS
 from hypothesis import example, given
 from hypothesis import strategies as st
-from three_columns import COLUMNS
 
 from features.parsing import csv_records
 from features.parsing.csv_lines import Dialect, parse_csv
@@ -29,7 +29,7 @@ def test_what_the_csv_module_writes_is_read(rows, delimiter, newline, quoting):
     parsed, taken = parse_csv(block, COLUMNS, names=NAMES, dialect=Dialect(delimiter, list_separator="#"))
     assert (parsed.bad, parsed.blank, taken) == ([], 0, len(block))
     assert parsed.rows.to_pylist() == [
-        {"id": a or None, "n": float(n) if n else None, "tags": [b] if b else None} for a, _, n, b in rows
+        {"id": a or None, "n": float(n) if n else None, "tags": [b] if b else None, "v": None} for a, _, n, b in rows
     ]
 
 
@@ -93,7 +93,8 @@ def judge(raw, values):
         number = float(values[2]) if values[2] else None
     except ValueError:
         return "wrong_type (n)"
-    return repr({"id": values[0] or None, "n": number, "tags": values[3].split("|") if values[3] else None})
+    tags = values[3].split("|") if values[3] else None
+    return repr({"id": values[0] or None, "n": number, "tags": tags, "v": None})
 
 
 @given(contents, st.booleans())

@@ -3,6 +3,7 @@
 import json
 import re
 
+import numpy as np
 import orjson
 import pyarrow as pa
 import pyarrow.json as pj
@@ -18,6 +19,7 @@ COLUMNS = pa.schema(
         pa.field("n", pa.float64()),
         pa.field("tags", pa.list_(pa.string())),
         with_truth_values(pa.field("é", pa.string())),
+        pa.field("v", pa.list_(pa.float32())),
     ]
 )
 
@@ -34,6 +36,7 @@ members = st.one_of(
     st.tuples(st.just("é"), st.booleans()),
     st.tuples(st.just("n"), st.floats() | st.integers(-(2**60), 2**60) | anything),
     st.tuples(st.just("tags"), st.lists(texts | st.none(), max_size=2) | anything),
+    st.tuples(st.just("v"), st.lists(st.floats() | st.integers(-(2**63), 2**64) | st.none(), max_size=3) | anything),
     st.tuples(st.sampled_from(["x", "i", "idx", "", "ée"]) | texts, anything),
 )
 
@@ -59,7 +62,8 @@ nasty = st.sampled_from(
         b"", b" ", b"null", b"[1]", b"{}", b"{} {}", b"{},", b"{", b"}", b"{}null{}", b'{"id":"a"', b'{"id":"\xff"}',
         b'{"id":1,"x":"\xff"}', b'{"id":1,"n":NaN}', b'{"id":"a","id":"b"}', b'{"id":1,"id":"b"}', b'{"n":1,"n":2}',
         b'{"id":"}\r{"}', b'{"id":01}', b'{"n":-Infinity}', b'{"id":-0}', b'{"tags":["a"],"tags":["b"]}',
-        b'{"n":1e400}', b'{"id":"\xed\xa0\x80"}',
+        b'{"n":1e400}', b'{"id":"\xed\xa0\x80"}', b'{"v":[1]}', b'{"v":[0.1,null],"id":1}', b'{"v":["1"]}',
+        b'{"v":[1,true],"x":NaN}', b'{"v":[NaN]}', b'{"v":[1],"v":[2]}', b'{"v":[1e400]}',
     ]
 )  # fmt: skip
 lines = st.one_of(objects, objects, nasty, changed, grown, cut, joined)
@@ -71,6 +75,7 @@ lines = st.one_of(objects, objects, nasty, changed, grown, cut, joined)
     [b'{"tags":[0,null]}', b'{"tags":[0,"a"]}', b'{"tags":[true]}', b'{"tags":[18446744073709551615]}'], b"\n", False
 )
 @example([b'{"n":Infinity,"tags":[0]}'], b"\n", False)
+@example([b'{"v":[1,2]}', b'{"v":[0.1,null]}', b'{"v":[1,"a"]}', b'{"v":[-Infinity]}', b'{"v":3}'], b"\n", False)
 @settings(deadline=None)
 def test_every_line_of_a_block_gets_the_verdict_on_it_alone(lines, newline, ends):
     block = newline.join(lines) + (newline if ends else b"")
@@ -84,12 +89,17 @@ def test_every_line_of_a_block_gets_the_verdict_on_it_alone(lines, newline, ends
         elif isinstance(verdict, str):
             expected_bad.append((offset, verdict, content))
         else:
-            expected_rows.append((offset, repr(verdict)))
+            expected_rows.append((offset, shown(verdict)))
         offset += len(line) + 1
     assert [(bad.offset, bad.reason, bad.content) for bad in found.bad] == expected_bad
-    assert list(zip(found.offsets.tolist(), map(repr, found.rows.to_pylist()), strict=True)) == expected_rows
+    assert list(zip(found.offsets.tolist(), map(shown, found.rows.to_pylist()), strict=True)) == expected_rows
     assert found.blank == blank
     found.rows.validate(full=True)
+
+
+def shown(row):
+    """The row as text, NaN among it; whether 0 has a sign depends on what else is read as text."""
+    return repr(row).replace("-0.0", "0.0")
 
 
 def alone(content):
@@ -102,7 +112,7 @@ def alone(content):
         value = orjson.loads(content)
     except orjson.JSONDecodeError:
         return by_pyarrow(content)
-    for name, right in (("id", str | int), ("n", int | float), ("tags", list), ("é", str | int)):
+    for name, right in (("id", str | int), ("n", int | float), ("tags", list), ("é", str | int), ("v", list)):
         part = value.get(name)
         if part is None:
             continue
@@ -110,6 +120,8 @@ def alone(content):
             return f"wrong_type ({name})"
         if name == "tags" and not (are_all(part, str) or are_all(part, int)):
             return f"wrong_type ({name})"
+        if name == "v" and not are_all(part, int | float):
+            return "wrong_type (v)"
     names = [name for name, _ in json.loads(content, object_pairs_hook=list) if name in COLUMNS.names]
     if len(set(names)) < len(names):
         return "not_json"
@@ -119,8 +131,8 @@ def alone(content):
         texts["tags"] = [None if tag is None else str(tag) for tag in value["tags"]]
     found = by_pyarrow(orjson.dumps(value | texts) if texts else content)
     if isinstance(found, dict):
-        number = value.get("n")
-        said = {**value, **texts, "n": None if number is None else float(number)}
+        number, vector = value.get("n"), value.get("v")
+        said = {**value, **texts, "n": None if number is None else float(number), "v": vector and as_float32(vector)}
         assert found == {name: said.get(name) for name in COLUMNS.names}  # pyarrow takes for a value what orjson does
     return found
 
@@ -130,9 +142,14 @@ def are_all(tags, kind):
     return all(tag is None or (isinstance(tag, kind) and not isinstance(tag, bool)) for tag in tags)
 
 
+def as_float32(numbers):
+    with np.errstate(over="ignore"):
+        return [None if number is None else float(np.float32(float(number))) for number in numbers]
+
+
 def by_pyarrow(content):
     """pyarrow's verdict: ids and lists as text, or else as integers, or an é as truth values."""
-    types = COLUMNS
+    types = COLUMNS.set(COLUMNS.get_field_index("v"), pa.field("v", pa.list_(pa.float64())))
     while True:
         options = pj.ParseOptions(explicit_schema=types, unexpected_field_behavior="ignore")
         try:

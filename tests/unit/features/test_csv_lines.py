@@ -2,7 +2,7 @@
 
 import pyarrow as pa
 import pytest
-from three_columns import COLUMNS, row
+from each_type import COLUMNS, row
 
 from features.parsing.csv_lines import Dialect, parse_csv, parse_header
 
@@ -92,6 +92,26 @@ def test_a_field_of_spaces_is_no_number_rather_than_a_bad_one():
     parsed, _ = parse_csv(b"  ,a,\n \t,b,\n 5 ,c,\n", COLUMNS, names=NAMES, dialect=DIALECT)
     assert parsed.bad == []
     assert parsed.rows.column("n").to_pylist() == [None, None, 5.0]
+
+
+def test_a_vector_is_the_numbers_between_separators():
+    dialect = Dialect(list_separator=";", null_values=("NULL",))
+    vectors = ["1;-2.5; 3e-1\t", "", "7", " ", "NULL", "1;;2", "1;", "1;x;2", "[1;2]", "NULL;1", "-inf;.5"]
+    lines = "".join(f"{number},{vector}\n" for number, vector in enumerate(vectors))
+    parsed, _ = parse_csv(lines.encode(), COLUMNS, names=("id", "v"), dialect=dialect)
+    assert [(row["id"], row["v"]) for row in parsed.rows.to_pylist()] == [
+        ("0", [1.0, -2.5, 0.30000001192092896]),
+        ("1", None),
+        ("2", [7.0]),
+        ("3", None),
+        ("4", None),
+        ("10", [float("-inf"), 0.5]),
+    ]
+    assert [(bad.content[:1], bad.reason) for bad in parsed.bad] == [
+        (b"%d" % number, "wrong_type (v)") for number in range(5, 10)
+    ]
+    good, _ = parse_csv(b"a,1 2\nb,\nc, 3  \n", COLUMNS, names=("id", "v"), dialect=Dialect(list_separator=" "))
+    assert (good.rows.column("v").to_pylist(), good.bad) == ([[1.0, 2.0], None, [3.0]], [])
 
 
 def test_of_several_columns_that_hold_no_numbers_the_first_to_be_read_is_named():

@@ -2,8 +2,9 @@
 
 import pyarrow as pa
 import pytest
-from three_columns import COLUMNS, row
+from each_type import COLUMNS, row
 
+from features.parsing import json_lines
 from features.parsing.json_lines import parse_lines
 
 
@@ -28,6 +29,13 @@ from features.parsing.json_lines import parse_lines
         (b'{"tags":[7,null,-8]}', row(tags=["7", None, "-8"])),
         (b'{"tags":[1],"x":NaN}', row(tags=["1"])),
         (b'{"id":42,"tags":[null]}', row("42", tags=[None])),
+        # Numbers of a vector, integers or not, are what the nearest float32 is.
+        (b'{"v":[0.5,-2,1e-3,null]}', row(v=[0.5, -2.0, 0.0010000000474974513, None])),
+        (b'{"v":[]}', row(v=[])),
+        (b'{"v":[null]}', row(v=[None])),
+        (b'{"id":7,"v":[7]}', row("7", v=[7.0])),
+        (b'{"v":[1,-Infinity,0.5]}', row(v=[1.0, float("-inf"), 0.5])),
+        (b'{"v":[1e39,18446744073709551616]}', row(v=[float("inf"), 18446744073709551616.0])),
         # Columns that nobody asked for are not looked at.
         (b'{"id":"a","x":1,"x":2}', row("a")),
         (b'{"id":7,"x":"\xff"}', row("7")),
@@ -82,6 +90,13 @@ def test_a_line_that_gives_a_row(line, expected):
         (b'{"tags":[[1]]}', "wrong_type (tags)"),
         (b'{"tags":{}}', "wrong_type (tags)"),
         (b'{"tags":{},"n":"5"}', "wrong_type (n)"),
+        *(
+            (b'{"v":%b}' % vector, "wrong_type (v)")
+            for vector in (b"1", b'"1"', b"{}", b'[1,"2"]', b"[[1]]", b"[true]")
+        ),
+        (b'{"v":[1,"2"],"x":NaN}', "wrong_type (v)"),
+        (b'{"v":[true],"x":NaN}', "wrong_type (v)"),
+        (b'{"v":[1e999]}', "not_json"),
         (b'{"tags":{}', "not_json"),
         (b'{"n":"1","id":"a}', "not_json"),
         (b'{"n":"x","y":"\xff","z":01}', "not_json"),
@@ -159,6 +174,22 @@ def test_integers_of_lists_are_taken_whatever_stands_beside_them(odd):
     assert [bad.reason for bad in beside.bad] == [bad.reason for bad in alone.bad]
 
 
+@pytest.mark.parametrize("odd", [b'{"v":[1,2.5],"x":NaN}', b'{"v":["1"]}', b'{"v":[null,3]}', b'{"id":5,"v":[9]}'])
+def test_a_vector_is_taken_whatever_stands_beside_it(odd):
+    beside = parse_lines(b'{"v":[1,2]}\n{"v":[0.1]}\n' + odd + b'\n{"id":"a","v":[9]}', COLUMNS)
+    alone = parse_lines(odd, COLUMNS)
+    vectors = beside.rows.column("v").to_pylist()
+    assert vectors == [[1.0, 2.0], [0.10000000149011612], *alone.rows.column("v").to_pylist(), [9.0]]
+    assert [bad.reason for bad in beside.bad] == [bad.reason for bad in alone.bad]
+
+
+def test_vectors_beside_a_bad_line_are_not_looked_at_one_by_one(monkeypatch):
+    looked_at = []
+    monkeypatch.setattr(json_lines, "screen_lines", lambda lines, _: (looked_at.extend(lines), ([], {2: "bad"}))[1])
+    parsed = parse_lines(b'{"v":[1,2]}\n{"v":[0.5,null]}\n{"v":"x"}\n{"v":[3]}', COLUMNS)
+    assert (parsed.rows.column("v").to_pylist(), looked_at) == ([[1.0, 2.0], [0.5, None], [3.0]], [(2, b'{"v":"x"}')])
+
+
 @pytest.mark.parametrize("other", [pa.string(), pa.list_(pa.string())])
 @pytest.mark.parametrize(
     ("line", "expected"),
@@ -172,3 +203,10 @@ def test_a_column_that_is_called_as_values_of_another_are(line, expected, other)
     parsed = parse_lines(line, pa.schema([("tags", pa.list_(pa.string())), ("tags/[]", other)]))
     found = [*parsed.rows.to_pylist(), *(bad.reason for bad in parsed.bad)]
     assert found == [expected if isinstance(expected, str) else expected | {"tags/[]": None}]
+
+
+def test_a_column_of_texts_that_is_called_as_numbers_of_a_vector_are():
+    parsed = parse_lines(
+        b'{"v":[1],"v/[]":7,"x":NaN}', pa.schema([("v", pa.list_(pa.float32())), ("v/[]", pa.string())])
+    )
+    assert (parsed.rows.to_pylist(), parsed.bad) == ([{"v": [1.0], "v/[]": "7"}], [])

@@ -3,7 +3,7 @@
 import pyarrow as pa
 import pyarrow.compute as pc
 import pytest
-from three_columns import COLUMNS
+from each_type import COLUMNS
 
 from features.parsing.json_shape import good_lines
 
@@ -18,7 +18,7 @@ def is_good(line, columns=COLUMNS, id=None, tags=None):
     "line",
     [
         b"{}",
-        b'{"id":"a","n":-1.5e-3,"tags":["x",null]}',
+        b'{"id":"a","n":-1.5e-3,"tags":["x",null],"v":[ 1, -2.5e-3 ,null,NaN]}',
         b' { "id" : "a" , "n" : 1 } \r\n\r\n\n',
         b'{"id":null,"n":NaN,"tags":null}',
         b'{"n":-Infinity}',
@@ -55,6 +55,10 @@ def test_a_good_line(line):
         b'{"n":1e999}',
         b'{"n":12345678901234567890}',
         b'{"tags":[1]}',
+        b'{"v":1}',
+        b'{"v":["1"]}',
+        b'{"v":[1,true]}',
+        b'{"v":[[1]]}',
         b'{"\\u0069d":1}',
         b'{"id":"\\ud83d\\ude00"}',
         b'{"x":[[[1]]]}',

@@ -6,7 +6,7 @@ from uuid import UUID
 
 import pyarrow as pa
 import pytest
-from three_columns import COLUMNS, row
+from each_type import COLUMNS, row
 
 from features.parsing.typed_rows import parse_rows
 
@@ -24,6 +24,9 @@ from features.parsing.typed_rows import parse_rows
         ({"n": Decimal("0.25")}, row(n=0.25)),
         ({"tags": []}, row(tags=[])),
         ({"tags": [7, None]}, row(tags=["7", None])),
+        ({"v": [0.5, None, 1e39]}, row(v=[0.5, None, float("inf")])),
+        ({"v": [2**25 + 1, Decimal("0.25"), None, 0.1]}, row(v=[33554432.0, 0.25, None, 0.10000000149011612])),
+        ({"v": []}, row(v=[])),
     ],
 )
 def test_a_row_that_is_taken(given, expected):
@@ -43,6 +46,11 @@ def test_a_row_that_is_taken(given, expected):
             {"tags": ["x", 1]},
             {"tags": [True]},
             {"tags": {"x": 1}},
+            {"v": 1.0},
+            {"v": "1"},
+            {"v": [1.0, "2"]},
+            {"v": [1.0, True]},
+            {"v": [10**400]},
         ),
     ],
 )
@@ -64,7 +72,7 @@ def test_texts_with_lone_surrogates_are_refused():
     )
     assert parsed.rows.to_pylist() == [row("a"), row()]
     assert [(bad.offset, bad.reason) for bad in parsed.bad] == [(1, "invalid_utf8"), (2, "invalid_utf8")]
-    assert parsed.bad[0].content == b'{"id": "\\udcff", "n": null, "tags": null}'
+    assert parsed.bad[0].content == b'{"id": "\\udcff", "n": null, "tags": null, "v": null}'
 
 
 def test_what_is_no_time_among_times_is_refused_alone():
@@ -76,7 +84,7 @@ def test_what_is_no_time_among_times_is_refused_alone():
 
 def test_a_refused_row_is_shown_as_json_of_the_columns_that_are_read():
     parsed = parse_rows([{"id": b"\xff", "n": 1, "other": "secret"}], COLUMNS, time=None)
-    assert parsed.bad[0].content == b'{"id": "b\'\\\\xff\'", "n": 1, "tags": null}'
+    assert parsed.bad[0].content == b'{"id": "b\'\\\\xff\'", "n": 1, "tags": null, "v": null}'
 
 
 @pytest.mark.parametrize(("zone", "kind"), [(None, pa.timestamp("us")), (UTC, pa.timestamp("us", "UTC"))])

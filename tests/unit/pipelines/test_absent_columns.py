@@ -58,13 +58,14 @@ def test_one_value_in_all_batches_is_enough_and_an_empty_list_is_one():
     check_columns({name: first[name] + second[name] for name in first}, {})
 
 
-def test_an_empty_text_and_a_number_that_is_none_are_no_values():
+def test_an_empty_text_or_vector_and_a_number_that_is_none_are_no_values():
+    vectors = pa.array([[], [1.0, 2.0]], pa.list_(pa.float32()))
     found = count_present(
-        rows(name=["", ""], prize=[float("nan"), 1e39], tags=[[""], None], at=[float("inf"), 7.0]),
+        rows(name=["", ""], prize=[float("nan"), 1e39], tags=[[""], None], at=[float("inf"), 7.0], v=vectors),
         "items",
-        columns=KEYS | {"at": "at"},
+        columns=KEYS | {"at": "at", "v": "v"},
     )
-    assert list(found.values()) == [0, 0, 1, 1]
+    assert list(found.values()) == [0, 0, 1, 1, 1]
 
 
 def test_a_column_without_a_value_is_named_and_counts_of_columns_are_for_this_check_alone():

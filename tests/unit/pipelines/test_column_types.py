@@ -8,6 +8,7 @@ from pipelines.aggregation.column_types import wrong_column
 from pipelines.aggregation.columns import Columns
 
 TEXT, NUMBER, LIST = pa.field("x", pa.string()), pa.field("x", pa.float64()), pa.field("x", pa.list_(pa.string()))
+VECTOR = pa.field("x", pa.list_(pa.float32()))
 FLOATS = "cast whole numbers to int64 where the file is written; pandas makes floats of those with missing values"
 UNIT = "name its unit, or iso, in sources.interactions.timestamp_unit"
 
@@ -82,7 +83,7 @@ def test_a_column_of_times_has_a_unit(field: pa.Field, found: str, said: str) ->
                     "text, integers, true or false",
                     {
                         "list<element: string>": "multivalued",
-                        "large_list<item: int64>": "multivalued",
+                        "large_list<item: int64>": "multivalued or vector",
                         "list<element: large_string not null>": "multivalued",
                         "fixed_size_list<item: dictionary<values=string, indices=int8, ordered=0>>[2]": "multivalued",
                         "an array of long or string": "multivalued",
@@ -94,6 +95,11 @@ def test_a_column_of_times_has_a_unit(field: pa.Field, found: str, said: str) ->
                     "numbers",
                     {
                         "list<element: string>": "multivalued",
+                        "list<element: double>": "vector",
+                        "an array of double or float": "vector",
+                        "fixed_size_list<element: halffloat not null>[768]": "vector",
+                        "large_list<element: decimal128(9, 2)>": "vector",
+                        "list<element: null>": "multivalued or vector",
                         "bool": "categorical",
                         "large_string": "categorical or text, or cast it to a number where the file is written",
                     },
@@ -107,6 +113,18 @@ def test_a_column_of_times_has_a_unit(field: pa.Field, found: str, said: str) ->
                         "double": "numeric",
                         "double or float": "numeric",
                         "string": "categorical or text, or split it into a list where the file is written",
+                        "list<element: double>": f"vector, or {FLOATS}",
+                    },
+                ),
+                (
+                    VECTOR,
+                    "lists of numbers",
+                    {
+                        "large_string": "categorical or text, or split it into a list of numbers where the file is "
+                        "written",
+                        "list<element: string>": "multivalued",
+                        "an array of int or string": "multivalued",
+                        "float": "numeric",
                     },
                 ),
             )
@@ -116,15 +134,26 @@ def test_a_column_of_times_has_a_unit(field: pa.Field, found: str, said: str) ->
             (NUMBER, "item.features.x", found, f"numbers, found {found}")
             for found in (
                 "struct<a: int64>",
-                "list<element: double>",
-                "an array of double or float",
+                "an array of boolean or double",
                 "boolean or string",
             )
         ),
         (TEXT, "sources.items.title", "list<element: string>", "text or integers, found list<element: string>"),
         (
+            VECTOR,
+            "item.features.x",
+            "list<element: list<element: double>>",
+            "lists of numbers, found list<element: list<element: double>>",
+        ),
+        (
+            TEXT,
+            "session.context.features.x",
+            "list<element: int64>",
+            "text or integers, found list<element: int64>; give the feature the kind multivalued",
+        ),
+        (
             LIST,
-            "item.features.tags",
+            "session.context.features.x",
             "list<element: double>",
             f"lists of texts or integers, found list<element: double>; {FLOATS}",
         ),

@@ -1,5 +1,7 @@
 """What a table of queries may not be."""
 
+from typing import Any
+
 import numpy as np
 import pyarrow as pa
 import pytest
@@ -56,9 +58,10 @@ def test_a_row_is_rejected_for_its_id_or_for_a_vector() -> None:
     assert found.counts["rejected/items/bad_vector (look)"] == 1
 
 
+@pytest.mark.parametrize("kind", ["multivalued", {"kind": "vector", "size": 2}])
 @pytest.mark.parametrize("side", ["query", "item"])
-def test_a_table_in_csv_needs_a_list_separator_for_either_side_that_reads_lists_from_it(side: str) -> None:
-    spec = small_spec(sources={"queries": "items"}, **{side: {"tags": "multivalued"}})
+def test_a_table_in_csv_needs_a_list_separator_for_either_side_that_reads_lists_from_it(side: str, kind: Any) -> None:
+    spec = small_spec(sources={"queries": "items"}, **{side: {"tags": kind}})
     files = [InputFile(path="/raw/items.csv", name="items.csv", size=1, number=0, format="csv")]
     with pytest.raises(UsageError, match=r"^sources.items.list_separator: expected one, since tags has many values in"):
         _check_lists("items", spec.sources.items, files=files, spec=spec)
