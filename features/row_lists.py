@@ -6,6 +6,7 @@ import pyarrow.compute as pc
 
 from features.example_codec import encode_half
 from features.flags import flags_of
+from features.parsing.list_numbers import is_vector
 from features.ranges import offsets
 
 BYTES = pa.large_list(pa.large_binary())
@@ -44,6 +45,6 @@ def encode_rows(table: pa.Table) -> pa.Array:
 
 
 def _lists_of(kind: pa.DataType) -> pa.DataType:
-    if pa.types.is_list(kind) and pa.types.is_floating(kind.value_type):
+    if is_vector(kind):
         return FLOATS
     return INTS if pa.types.is_int64(kind) else BYTES

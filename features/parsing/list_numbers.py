@@ -14,7 +14,7 @@ _NUMBERS = {int, float, Decimal, type(None)}
 
 
 def is_vector(kind: pa.DataType) -> bool:
-    """Whether a column of a type, among those that are read, is of vectors."""
+    """Whether a type that is read or kept is that of vectors."""
     return pa.types.is_list(kind) and pa.types.is_floating(kind.value_type)
 
 

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 
 import pyarrow as pa
 
+from features.parsing.list_numbers import is_vector
 from features.parsing.parsed_lines import wrong_type
 from features.raw_features import bad_vector
 from features.spec.sources import InteractionSource, Source, TableSource
@@ -72,12 +73,12 @@ def expected_table_columns(
         "bad_id": f"ids in a column {source.id} ({key}{hints.get(key, '')})",
         "field_count": _FIELDS,
         **_types_in_words(columns, source, name=table),
-        **{bad_vector(f.name): f"vectors of the size that the spec says in {f.name}" for f in columns if _is_vector(f)},
+        **{
+            bad_vector(f.name): f"vectors of the size that the spec says in {f.name}"
+            for f in columns
+            if is_vector(f.type)
+        },
     }
-
-
-def _is_vector(column: pa.Field) -> bool:
-    return pa.types.is_list(column.type) and pa.types.is_floating(column.type.value_type)
 
 
 def _types_in_words(columns: pa.Schema, source: Source, *, name: str) -> dict[str, str]:
