@@ -89,6 +89,16 @@ def test_vectors_of_parquet_are_of_numbers_of_any_type(
     assert [row["v"] for row in rows_of(read(tmp_path, "x.parquet", content))] == expected
 
 
+def test_missing_lists_of_a_fixed_size_which_pyarrow_cannot_read_are_told_with_what_to_do(tmp_path: Path) -> None:
+    content = parquet({"id": ["a", "b"], "v": pa.array([[0.5, 1.0], None], pa.list_(pa.float32(), 2))})
+    with pytest.raises(StageError) as caught:
+        read(tmp_path, "x.parquet", content)
+    assert str(caught.value) == (
+        f"{tmp_path}/x.parquet: a list of a fixed size is missing, which pyarrow can't read: cast the column of type "
+        "fixed_size_list to list where the file is written"
+    )
+
+
 @pytest.mark.parametrize(
     ("name", "content", "found"),
     [
