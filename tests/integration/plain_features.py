@@ -27,8 +27,10 @@ def entities(table: bytes, id_column: str, *, side: Json) -> dict[str, Json]:
                 features[name] = values if value is not None else []
             elif feature["kind"] in ("categorical", "text"):
                 features[name] = re.sub(r"[\x00-\x1f\x7f]+", " ", value) if value else None
-            elif feature["kind"] in ("numeric", "vector"):
+            elif feature["kind"] == "numeric":
                 features[name] = value
+            elif feature["kind"] == "vector":
+                features[name] = [struct.unpack("f", struct.pack("f", number))[0] for number in value or []]
         found[str(row[id_column])] = features
     return found
 
@@ -88,7 +90,7 @@ def encode(id_: str, row: Json, *, side: str, spec: Json, vocabularies: Mapping[
             continue
         if feature["kind"] == "vector":
             if row.get(name):
-                half[f"{side}/{name}"] = [struct.unpack("f", struct.pack("f", number))[0] for number in row[name]]
+                half[f"{side}/{name}"] = row[name]
             continue
         terms = vocabularies[feature.get("vocabulary", f"{side}_{name}")]
         codes = [terms.index(term) for term in terms_of(id_, row, name=name, feature=feature) if term in terms]
