@@ -69,6 +69,12 @@ def _text_type(kind: pa.DataType) -> pa.DataType:
     return pa.list_(pa.string()) if kind in (pa.list_(pa.binary()), pa.large_list(pa.binary())) else kind
 
 
+def reason_of(error: Exception) -> str:
+    """What Arrow complains of, and what to do about missing lists of a fixed size, which it writes but can't read."""
+    cure = "; Arrow can't read missing lists of a fixed size: write lists of any size"
+    return f"{error}{cure if 'Expected all lists to be of size' in str(error) else ''}"
+
+
 @contextmanager
 def _resolved(path: str) -> Iterator[tuple[fs.FileSystem, str]]:
     """Where a file lies; what goes wrong while it is read is a `StageError`."""
@@ -76,4 +82,4 @@ def _resolved(path: str) -> Iterator[tuple[fs.FileSystem, str]]:
     try:
         yield system, bare
     except (OSError, pa.ArrowInvalid) as error:
-        raise StageError(f"{path}: not readable as Parquet: {error}") from None
+        raise StageError(f"{path}: not readable as Parquet: {reason_of(error)}") from None

@@ -18,6 +18,7 @@ from pipelines.aggregation.in_threads import InThreads
 from pipelines.aggregation.input_files import FileRange, InputFile
 from pipelines.aggregation.parquet_files import read_parquet
 from stage.errors import StageError
+from stage.parquet import reason_of
 
 
 class Reading:
@@ -75,4 +76,4 @@ def _naming(file: InputFile) -> Iterator[None]:
     try:
         yield
     except (EOFError, OSError, igzip_lib.IsalError, pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:  # type: ignore[misc]  # isal's stub errs
-        raise StageError(f"{file.path}: cannot be read to its end: {error or 'truncated'}") from None
+        raise StageError(f"{file.path}: cannot be read to its end: {reason_of(error) or 'truncated'}") from None
