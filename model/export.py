@@ -20,7 +20,7 @@ from model.network.two_tower import load_towers
 from model.options.export import make_parser
 from model.ranking.candidates import Candidates, read_candidates
 from model.ranking.context import check_context
-from model.ranking.entity_features import check_columns
+from model.ranking.entity_features import check_columns, check_vector_sizes
 from model.ranking.reencoding import check_same_mode
 from model.ranking.scores import Embeddings
 from model.serving.entities_to_export import write_dataset_items, write_queries
@@ -163,7 +163,7 @@ def _check_fits(model: FinishedModel, dataset: Dataset, *, spec: Spec, exact: bo
     Raises:
         StageError: If one of them is of session mode alone or their ids have other pseudonyms; or the model reads a
             feature of items, or of queries that are served or measured with, which the dataset doesn't have or has in
-            another kind.
+            another kind, or of another size.
     """
     check_same_mode(model, dataset)
     if digests_of(model.manifest) != digests_of(dataset.manifest):
@@ -175,6 +175,7 @@ def _check_fits(model: FinishedModel, dataset: Dataset, *, spec: Spec, exact: bo
     for side in sides:
         of_dataset, expected = (entity_schema(one.sides[side]) for one in (dataset.spec, spec))
         check_columns(of_dataset, expected, where=f"{dataset.directory}: {side}")
+        check_vector_sizes(dataset, side, spec=spec)
     if not exact:
         check_context(dataset, model)
 

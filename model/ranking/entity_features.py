@@ -73,7 +73,7 @@ def entity_blocks(dataset: Dataset, kind: Entities, *, spec: Spec, ids: pa.Array
     wanted = None if ids is None else KnownIds(ids)
     for table in dataset.entities(kind):
         check_columns(table.schema, expected, where=f"{dataset.directory}/entities")
-        _check_sizes(dataset, SIDES[kind], spec=spec)
+        check_vector_sizes(dataset, SIDES[kind], spec=spec)
         rows = table if wanted is None else table.filter(pa.array(wanted.index(table["id"]) >= 0))
         for start in range(0, rows.num_rows, ENTITIES_AT_ONCE):
             yield rows.slice(start, ENTITIES_AT_ONCE)
@@ -113,7 +113,7 @@ def check_columns(schema: pa.Schema, expected: pa.Schema, *, where: str) -> None
             )
 
 
-def _check_sizes(dataset: Dataset, side_name: SideName, *, spec: Spec) -> None:
+def check_vector_sizes(dataset: Dataset, side_name: SideName, *, spec: Spec) -> None:
     """Checks that a dataset's vectors are as long as those that a model reads.
 
     Raises:
