@@ -84,7 +84,8 @@ def load_export(directory: str, *, verify: bool = False) -> Retriever:
         verify: Also compare the SHA-256 of every file.
 
     Returns:
-        `recommend`, `similar`, `embed_queries` and `embed_items` take ids or raw features; `items` names the corpus.
+        `recommend`, `similar`, `embed_queries` and `embed_items` take ids or raw features, of which a vector is a list
+        or NumPy array of its numbers; `items` names the corpus.
 
     Raises:
         StageError: If it is missing or incomplete.

@@ -67,7 +67,7 @@ def say_nothing_known(names: Sequence[str], embeddings: Embeddings, *, retriever
         what: "query" or "item".
     """
     for name in compress(names, retriever.nothing_known(embeddings, what)):
-        print(f"{what} {name}: the model knows nothing of it, so it gets what all such get", file=sys.stderr)
+        print(f"{what} {shortened(name)}: the model knows nothing of it, so it gets what all such get", file=sys.stderr)
 
 
 def parse_ask(text: str, flag: str) -> Ask:
@@ -81,7 +81,9 @@ def parse_ask(text: str, flag: str) -> Ask:
     try:
         found: dict[str, Any] = json.loads(text, object_pairs_hook=_without_repeated_keys)
     except ValueError as error:
-        raise UsageError(f"{flag}: expected an id or a JSON object of features, got {text}: {error}") from None
+        raise UsageError(
+            f"{flag}: expected an id or a JSON object of features, got {shortened(text)}: {error}"
+        ) from None
     return found
 
 
@@ -108,7 +110,9 @@ def show(names: Sequence[str], found: Sequence[Sequence[Recommendation]], *, as_
         print(json.dumps(entries, ensure_ascii=False))
         return
     for name, items in zip(names, found, strict=True):
-        table = Table("", Column("item", overflow="fold"), Column("title", overflow="fold"), "score", title=name)
+        table = Table(
+            "", Column("item", overflow="fold"), Column("title", overflow="fold"), "score", title=shortened(name)
+        )
         for rank, item in enumerate(items, start=1):
             table.add_row(str(rank), item.item_id, shortened(item.title), f"{item.score:.4f}")
         console().print(table)

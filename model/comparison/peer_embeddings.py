@@ -138,7 +138,7 @@ class Peers:
 
 
 def feature_columns(values: Features, features: Sequence[EncodedFeature]) -> dict[str, npt.NDArray[np.generic]]:
-    """Features as peers read them, without the id, which they have by itself.
+    """Features as peers read them: without the id, which they have by itself, and without vectors.
 
     Args:
         values: Ragged [n, (values)] each.
@@ -149,7 +149,7 @@ def feature_columns(values: Features, features: Sequence[EncodedFeature]) -> dic
     """
     found = {}
     for feature in features:
-        if feature.kind != "id":
+        if feature.kind not in ("id", "vector"):
             columns = _COLUMNS if feature.kind in SEVERAL_VALUES else 1
             missing = 0.0 if feature.kind == "numeric" else _MISSING  # 0 is a number's mean
             found[feature.key] = values[feature.key].to_tensor(missing, shape=[None, columns]).numpy()

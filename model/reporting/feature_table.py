@@ -18,10 +18,10 @@ class FeatureRow:
     side: str
     name: str
     kind: str
-    cardinality: int
-    """Distinct values in the entities; of a text, distinct words."""
+    cardinality: int | None
+    """Distinct values in the entities; of a text, distinct words. None for a vector: nearly every one is distinct."""
     codes: int
-    """Codes that the model has for them, 0 for a number."""
+    """Codes that the model has for them, 0 for a number or a vector."""
     coverage: float
     """The share of the entities that have a value."""
     entropy: float | None
@@ -61,7 +61,7 @@ def _rows(
             side,
             feature.name,
             feature.kind,
-            cardinality=sum(map(len, distinct[feature.name])),
+            cardinality=None if feature.kind == "vector" else sum(map(len, distinct[feature.name])),
             codes=feature.codes,
             coverage=present[feature.name] / max(entities, 1),
             entropy=entropies.get(feature.name),
@@ -71,11 +71,12 @@ def _rows(
 
 
 def _values(table: pa.Table, feature: EncodedFeature) -> tuple[pa.Array, int]:
-    """All values in a table, and how many rows have one."""
+    """All values in a table, of vectors none, and how many rows have one."""
     key = "id" if feature.kind == "id" else f"feature/{feature.name}"
     column = table[key].combine_chunks()
     if feature.kind == "text":
         column = words(column)
     if not pa.types.is_list(column.type):
         return column.drop_null(), len(column) - column.null_count
-    return pc.list_flatten(column).drop_null(), total(pc.greater(pc.list_value_length(column), 0))
+    present = total(pc.greater(pc.list_value_length(column), 0))
+    return pc.list_flatten(column[:0] if feature.kind == "vector" else column).drop_null(), present

@@ -1,9 +1,9 @@
 """Queries and items as a program writes them, checked and padded: what the signatures of an export take.
 
 An entity is a mapping from a feature's name to its value: a text, a number, a list of texts for a multivalued feature,
-or None. What is left out is missing. A query of session mode has its context's features beside its own, and `history`.
-As in a raw table, an integer may stand for a text, and a truth value too, but for an id's; a list may be of integers.
-Scalars may be NumPy's.
+one of numbers for a vector, or None. What is left out is missing. A query of session mode has its context's features
+beside its own, and `history`. As in a raw table, an integer may stand for a text, and a truth value too, but for an
+id's; a list of texts may be of integers. Scalars and arrays may be NumPy's.
 """
 
 from collections.abc import Mapping, Sequence
@@ -15,14 +15,13 @@ import tensorflow as tf
 
 from features.parsing.list_texts import as_texts
 from features.parsing.truth_values import truth_as_text
-from features.spec.features import Feature, IdFeature, NumericFeature, SideName
+from features.spec.features import Feature, IdFeature, NumericFeature, SideName, VectorFeature
 from features.spec.spec import Spec
 from model.serving.raw_inputs import feature_name, input_name, is_list, raw_keys
+from model.serving.raw_vectors import LARGEST, Vector, as_vector, found_instead
 from stage.errors import UsageError, did_you_mean
 
 Entity: TypeAlias = Mapping[str, Any]
-
-_LARGEST = float(np.finfo(np.float32).max)
 
 
 def to_tensors(entities: Sequence[Entity], side_name: SideName, *, spec: Spec) -> dict[str, tf.Tensor]:
@@ -96,16 +95,20 @@ def _taken(entity: Entity, side_name: SideName, *, keys: Mapping[str, Feature | 
             raise UsageError(f"{side_name}: no feature '{name}'{did_you_mean(str(name), known)}")
         if value is None:
             continue
-        found, wanted = _converted(_as_python(value), known[name])
+        own, feature = _as_python(value), known[name]
+        found, wanted = _converted(own, feature)
         texts = found if isinstance(found, list) else [found]
         if found is None or not all(is_text(text) for text in texts if isinstance(text, str)):
-            raise UsageError(f"{side_name}: {name}: expected {wanted}, got {value!r}")
+            got = found_instead(own, feature.size) if isinstance(feature, VectorFeature) else repr(value)
+            raise UsageError(f"{side_name}: {name}: expected {wanted}, got {got}")
         taken[name] = found
     return taken
 
 
-def _converted(value: Any, feature: Feature | None) -> tuple[float | str | list[str] | None, str]:
+def _converted(value: Any, feature: Feature | None) -> tuple[float | str | list[str] | Vector | None, str]:
     """The value as the feature takes it, None if it doesn't, and what it takes in words."""
+    if isinstance(feature, VectorFeature):
+        return as_vector(value, feature.size), f"a list of {feature.size} numbers"
     if isinstance(feature, NumericFeature):
         if isinstance(value, Decimal):  # as Parquet has it, which a build takes too
             value = float(value)
@@ -119,7 +122,11 @@ def _converted(value: Any, feature: Feature | None) -> tuple[float | str | list[
 
 def _column(values: list[Any], feature: Feature | None) -> tf.Tensor:
     if isinstance(feature, NumericFeature):
-        return tf.constant([np.nan if v is None or abs(v) > _LARGEST else v for v in values], tf.float32)
+        return tf.constant([np.nan if v is None or abs(v) > LARGEST else v for v in values], tf.float32)
+    if isinstance(feature, VectorFeature):
+        none = np.full(feature.size, np.nan, np.float32)
+        rows = [none if v is None or not len(v) else v for v in values]
+        return tf.constant(rows, tf.float32, [len(rows), feature.size])
     if is_list(feature):
         return padded([v or [] for v in values])
     return tf.constant([v or "" for v in values], tf.string)

@@ -1,7 +1,7 @@
 """What the served graph is asked with: raw features as plain tensors or serialized tf.Examples, brought to one form.
 
 A request's raw features end as an entity table's do (`features.raw_features`): control characters become a
-space, empty texts and numbers that are none count as missing.
+space, empty texts and numbers that are none count as missing, and so does a vector with such a number.
 
 Shapes: B entities, M values of the entity with most of them.
 """
@@ -12,7 +12,7 @@ from typing import TypeAlias
 import tensorflow as tf
 
 from features.ids import CONTROLS
-from features.spec.features import Feature, IdFeature, MultivaluedFeature, NumericFeature, SideName
+from features.spec.features import Feature, IdFeature, MultivaluedFeature, NumericFeature, SideName, VectorFeature
 from features.spec.spec import Spec
 from model.network.kept_values import keep_values
 
@@ -56,46 +56,55 @@ def tensor_specs(keys: Mapping[str, Feature | None]) -> dict[str, tf.TensorSpec]
     """The plain tensors of a signature, by input name.
 
     Returns:
-        string [B, M] padded with "" for lists, string [B] with "" for no value, float32 [B] with NaN for no number.
+        string [B, M] padded with "" for lists, string [B] with "" for no value, float32 [B] with NaN for no number;
+        float32 [B, size] for vectors, of NaN for none.
     """
     specs = {}
     for key, feature in keys.items():
-        shape = [None, None] if is_list(feature) else [None]
-        specs[input_name(key)] = tf.TensorSpec(shape, _dtype(feature), name=input_name(key))
+        width = [feature.size if isinstance(feature, VectorFeature) else None] if is_list(feature) else []
+        specs[input_name(key)] = tf.TensorSpec([None, *width], _dtype(feature), name=input_name(key))
     return specs
 
 
 def from_tensors(tensors: Mapping[str, tf.Tensor], keys: Mapping[str, Feature | None]) -> RawFeatures:
     """Plain tensors, as `tensor_specs` has them, without their padding."""
-    found = {}
-    for key, feature in keys.items():
-        tensor = tensors[input_name(key)]
-        # By half the operations of a graph that `tf.RaggedTensor.from_tensor` takes.
-        shape = tf.shape(tensor, tf.int64)
-        splits = tf.range(shape[0] + 1) * (shape[1] if is_list(feature) else 1)
-        values = tf.reshape(tensor, [-1])
-        found[key] = _clean(tf.RaggedTensor.from_row_splits(values, splits, validate=False), feature)
-    return found
+    return {key: _clean(_unpadded(tensors[input_name(key)]), feature) for key, feature in keys.items()}
 
 
 def from_examples(serialized: tf.Tensor, keys: Mapping[str, Feature | None]) -> RawFeatures:
     """Serialized tf.Examples of raw features, string [B]; a key that an example lacks has no value there."""
-    spec = {key: tf.io.RaggedFeature(_dtype(f), row_splits_dtype=tf.int64) for key, f in keys.items()}
-    parsed = tf.io.parse_example(serialized, spec)
-    cleaned = {key: _clean(parsed[key], feature) for key, feature in keys.items()}
+    parsed = tf.io.parse_example(serialized, {key: _in_example(feature) for key, feature in keys.items()})
+    vectors = {key: _unpadded(parsed[key]) for key, feature in keys.items() if isinstance(feature, VectorFeature)}
+    cleaned = {key: _clean(values, keys[key]) for key, values in (parsed | vectors).items()}
     return {key: cleaned[key] if is_list(feature) else cleaned[key][:, :1] for key, feature in keys.items()}
 
 
+def _in_example(feature: Feature | None) -> tf.io.RaggedFeature | tf.io.FixedLenFeature:
+    if isinstance(feature, VectorFeature):  # of another length the parser complains
+        return tf.io.FixedLenFeature([feature.size], tf.float32, [float("nan")] * feature.size)
+    return tf.io.RaggedFeature(_dtype(feature), row_splits_dtype=tf.int64)
+
+
+def _unpadded(tensor: tf.Tensor) -> tf.RaggedTensor:
+    """What `tf.RaggedTensor.from_tensor` gives, of one value a row too, by half the operations of a graph."""
+    shape = tf.shape(tensor, tf.int64)
+    splits = tf.range(shape[0] + 1) * (shape[1] if tensor.shape.rank == 2 else 1)
+    return tf.RaggedTensor.from_row_splits(tf.reshape(tensor, [-1]), splits, validate=False)
+
+
 def _dtype(feature: Feature | None) -> tf.DType:
-    return tf.float32 if isinstance(feature, NumericFeature) else tf.string
+    return tf.float32 if isinstance(feature, NumericFeature | VectorFeature) else tf.string
 
 
 def is_list(feature: Feature | None) -> bool:
-    """Whether a value is a list of texts: of a multivalued feature, or a history."""
-    return feature is None or isinstance(feature, MultivaluedFeature)
+    """Whether a value is a list: of a multivalued feature, a history, or a vector."""
+    return feature is None or isinstance(feature, MultivaluedFeature | VectorFeature)
 
 
 def _clean(values: tf.RaggedTensor, feature: Feature | None) -> tf.RaggedTensor:
+    if isinstance(feature, VectorFeature):
+        finite = tf.math.is_finite(tf.reshape(values.values, [-1, feature.size]))
+        return keep_values(values, tf.repeat(tf.reduce_all(finite, axis=1), feature.size))
     if isinstance(feature, NumericFeature):
         return keep_values(values, tf.math.is_finite(values.values))
     if not isinstance(feature, IdFeature | None):

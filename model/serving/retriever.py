@@ -3,6 +3,7 @@
 Shapes: B queries or items, D dimensions of an embedding.
 """
 
+import reprlib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias
@@ -351,7 +352,7 @@ def _id_or_features(ask: Ask, side_name: SideName) -> str | Entity:
     """What is asked with, an id as a text."""
     found = ask if isinstance(ask, Mapping) else as_text(ask)
     if found is None:
-        raise UsageError(f"{side_name}: expected an id or features by name, got {ask!r}")
+        raise UsageError(f"{side_name}: expected an id or features by name, got {reprlib.repr(ask)}")
     return found
 
 
@@ -359,7 +360,7 @@ def _asked(asks: Sequence[Ask], side_name: SideName) -> list[str | Entity]:
     """What is asked with, ids as texts."""
     if isinstance(asks, str | bytes | Mapping):
         several = "queries" if side_name == "query" else "items"
-        raise UsageError(f"{several}: expected a list of ids, or of features by name, got {asks!r}")
+        raise UsageError(f"{several}: expected a list of ids, or of features by name, got {reprlib.repr(asks)}")
     return [_id_or_features(ask, side_name) for ask in asks]
 
 

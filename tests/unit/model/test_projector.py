@@ -23,6 +23,7 @@ def test_names_from_logs_keep_to_their_cells(tmp_path: Path) -> None:
         {
             "id": ["b", "a", "c"],
             "feature/tags": [[], ["x", "y\tz"], None],
+            "feature/image": pa.array([[0.5, 1.5], None, []], pa.list_(pa.float32())),
             "feature/size": [0.0, None, 2.5],
         }
     )

@@ -1,6 +1,7 @@
 """Requests of every form end as an entity table would."""
 
 import math
+from decimal import Decimal
 from typing import Any
 
 import numpy as np
@@ -8,7 +9,14 @@ import pytest
 import tensorflow as tf
 from small_specs import small_spec
 
-from features.spec.features import CategoricalFeature, IdFeature, MultivaluedFeature, NumericFeature, TextFeature
+from features.spec.features import (
+    CategoricalFeature,
+    IdFeature,
+    MultivaluedFeature,
+    NumericFeature,
+    TextFeature,
+    VectorFeature,
+)
 from model.serving.raw_entities import own_id, padded, to_tensors
 from model.serving.raw_inputs import EXCLUDE, RAW_HISTORY, from_examples, from_tensors, tensor_specs
 from model.serving.unknown_query import all_features, instead_of_unknown
@@ -20,6 +28,7 @@ KEYS: dict[str, Any] = {
     "item/tags": MultivaluedFeature(kind="multivalued"),
     "item/words": TextFeature(kind="text"),
     "item/size": NumericFeature(kind="numeric"),
+    "item/image": VectorFeature(kind="vector", size=2),
     RAW_HISTORY: None,
     EXCLUDE: None,
 }
@@ -30,6 +39,7 @@ CLEAN = {
     "item/tags": [[b"t 1", b"t2"], [], [b"t3"]],
     "item/words": [[b"Two words"], [], [b"more"]],
     "item/size": [[1.5], [], [0.0]],
+    "item/image": [[0.5, -1.0], [], []],
     RAW_HISTORY: [[b"a1", b"7"], [], [b"a1"]],
     EXCLUDE: [[b"7"], [], []],
 }
@@ -46,12 +56,14 @@ def test_plain_tensors_lose_their_padding() -> None:
         "item_tags": tf.constant([["t\x001", "t2"], ["", ""], ["", "t3"]]),
         "item_words": tf.constant(["Two\x7fwords", "", "more"]),
         "item_size": tf.constant([1.5, float("nan"), 0.0]),
+        "item_image": tf.constant([[0.5, -1.0], [float("nan"), float("nan")], [2.0, float("inf")]]),
         "history": tf.constant([["a1", "7"], ["", ""], ["", "a1"]]),
         "exclude": tf.constant([["7"], [""], [""]]),
     }
     assert listed(from_tensors(tensors, KEYS)) == CLEAN
     for name, spec in tensor_specs(KEYS).items():
         assert spec.is_compatible_with(tensors[name]), name
+    assert not tensor_specs(KEYS)["item_image"].is_compatible_with(tf.zeros([3, 3]))
     sizes = tf.constant([float("inf"), float("-inf"), 1.0])
     only = {"item/size": KEYS["item/size"]}
     assert listed(from_tensors({"item_size": sizes}, only)) == {"item/size": [[], [], [1.0]]}
@@ -78,15 +90,27 @@ def test_serialized_examples_may_lack_any_key() -> None:
             item_tags=["t\n1", "", "t2"],
             item_words=["Two words"],
             item_size=[float("nan"), 1.5, 9.0],
+            item_image=[0.5, -1.0],
             history=["a1", "7"],
             exclude=["7"],
         ),
         example(),
         example(
-            item_app=["7"], item_class=["\n"], item_tags=["t3"], item_words=["more"], item_size=[0.0], history=["a1"]
+            item_app=["7"],
+            item_class=["\n"],
+            item_tags=["t3"],
+            item_words=["more"],
+            item_size=[0.0],
+            item_image=[float("nan"), 2.0],
+            history=["a1"],
         ),
     ]
     assert listed(from_examples(tf.constant(serialized), KEYS)) == CLEAN
+    too_long = tf.constant([example(item_image=[0.5, -1.0, 2.0])])
+    with pytest.raises(
+        tf.errors.InvalidArgumentError, match=r"Key: item/image.* Values size: 3 but output shape: \[2\]"
+    ):
+        from_examples(too_long, KEYS)
 
 
 def test_texts_are_padded_to_one_width() -> None:
@@ -170,15 +194,60 @@ def test_values_of_another_kind_are_refused(spec_of_apps: Any, name: str, value:
     assert str(refused.value) == f"item: {name}: expected {wanted}, got {value!r}"
 
 
+def test_vectors_are_lists_of_as_many_numbers_as_the_spec_says() -> None:
+    spec = small_spec(item={"app": "id", "image": {"kind": "vector", "size": 3}})
+    given: list[Any] = [
+        [1, 2.5, Decimal("-0.5")],
+        np.array([1, 2, 3], np.float16),
+        (np.float64(1), np.int8(2), 3),
+        [],
+        np.array([]),
+        None,
+    ]
+    found = to_tensors([*({"image": one} for one in given), {}], "item", spec=spec)["item_image"]
+    assert (found.dtype, found.shape) == (tf.float32, (7, 3))
+    assert found.numpy()[:3].tolist() == [[1, 2.5, -0.5], [1, 2, 3], [1, 2, 3]]
+    assert np.isnan(found[3:]).all()
+    assert to_tensors([], "item", spec=spec)["item_image"].shape == (0, 3)
+
+
+@pytest.mark.parametrize(
+    ("value", "got"),
+    [
+        ([1, 2], "a list of 2"),
+        (np.zeros((1, 3)), "a list of 1"),
+        ([0.0] * 512, "a list of 512"),
+        ([1, "2", None], "a list with '2'"),
+        ([1, None, 3], "a list with None"),
+        ([0.5, True, 3], "a list with True"),
+        ([[1], [2], [3]], "a list with [1]"),
+        (np.array([1, np.nan, np.inf]), "a list with nan"),
+        ([1, Decimal("sNaN"), 3], "a list with Decimal('sNaN')"),
+        ([1, 2, -1e39], "a list with -1e+39"),  # beyond float32
+        ([1, 10**400, 3], "a list with 100000000000000000...0000000000000000000"),
+        ("1,2,3", "'1,2,3'"),
+        ("x" * 512, f"'{'x' * 12}...{'x' * 13}'"),
+        (b"abc", "b'abc'"),
+        (7, "7"),
+        ({1: 2, 3: 4, 5: 6}, "{1: 2, 3: 4, 5: 6}"),
+    ],
+)
+def test_what_is_no_such_vector_is_told_in_few_words(value: object, got: str) -> None:
+    spec = small_spec(query={"image": {"kind": "vector", "size": 3}}, sources={"queries": {"path": "users"}})
+    with pytest.raises(UsageError) as refused:
+        to_tensors([{"image": value}], "query", spec=spec)
+    assert str(refused.value) == f"query: image: expected a list of 3 numbers, got {got}"
+
+
 def test_who_asks_for_an_unknown_query_is_told_of_its_features(spec_of_apps: Any) -> None:
     near = "; did you mean 'a1'?"
     assert instead_of_unknown(spec_of_apps, near) == near
     assert instead_of_unknown(spec_of_apps, "") == (
         "; the model knows nothing of a new id: in the spec, give queries features, or use the section session"
     )
-    users = {"user": "id", "country": "categorical", "age": "numeric"}
+    users = {"user": "id", "country": "categorical", "age": "numeric", "face": {"kind": "vector", "size": 2}}
     spec = small_spec(sources={"queries": {"path": "users"}}, query=users, item=APPS)
-    said = """ask with its features instead, as in '{"country": ..., "age": ...}'"""
+    said = """ask with its features instead, as in '{"country": ..., "age": ..., "face": [...]}'"""
     assert instead_of_unknown(spec, "") == f"; {said}"
     assert instead_of_unknown(spec, near) == f"{near} Or {said}"
     listeners = small_spec(
@@ -192,7 +261,7 @@ def test_who_asks_for_an_unknown_query_is_told_of_its_features(spec_of_apps: Any
     assert instead_of_unknown(listeners, "") == (
         """; ask with its features instead, as in '{"history": [...], "country": ...}'"""
     )
-    told = """'{"user": "a\\"ü", "country": ..., "age": ...}'"""
+    told = """'{"user": "a\\"ü", "country": ..., "age": ..., "face": [...]}'"""
     assert all_features(spec, 'a"ü') == told
     assert all_features(spec_of_apps, "a1") == """'{"app": "a1"}'"""
 

@@ -41,18 +41,20 @@ def test_without_its_environment_a_peer_is_an_error_that_says_so(peers, tmp_path
         list(peers.train("als", {}, seed=0, python=sys.executable, spec=SPEC))
 
 
-def test_features_are_columns_and_the_id_is_none():
+def test_features_are_columns_and_neither_the_id_nor_a_vector_is_one():
     features = [
         EncodedFeature("item/page", "page", "id", "page", 9),
         EncodedFeature("item/topic", "topic", "categorical", "topic", 9),
         EncodedFeature("item/words", "words", "text", "words", 9),
         EncodedFeature("item/size", "size", "numeric", None, 0),
+        EncodedFeature("item/image", "image", "vector", None, 0),
     ]
     values = {
         "item/page": tf.ragged.constant([[0], [1], [2]], tf.int64),
         "item/topic": tf.ragged.constant([[3], [], [0]], tf.int64),
         "item/words": tf.ragged.constant([[5, 1, 6, 2, 7], [4], []], tf.int64),
         "item/size": tf.ragged.constant([[0.5], [], [-2.0]], tf.float32),
+        "item/image": tf.ragged.constant([[0.5, 1.0], [], []], tf.float32),
     }
     assert {key: found.tolist() for key, found in feature_columns(values, features).items()} == {
         "item/topic": [[3], [-1], [0]],
