@@ -7,11 +7,14 @@ from itertools import combinations
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 import pytest
 import tensorflow as tf
 import tensorflow_transform as tft
 from plain_features import grams
 from sklearn.metrics import mutual_info_score
+
+from features.vectors import vector_classes
 
 Json = dict[str, Any]
 
@@ -42,14 +45,17 @@ def test_the_graph_encodes_as_the_job_did(shop: Any, shop_dataset: Any) -> None:
 
     items = halves("items", "item")
     raw = shop_dataset.entities("items")
-    columns = ("tags", "words", "price")
+    columns = ("tags", "words", "price", "look")
     given = [{"item/app": [id_]} | {f"item/{c}": as_list(raw[id_][f"feature/{c}"]) for c in columns} for id_ in items]
     assert len(items) == len(raw) == 36
     assert transform(given) == list(items.values())
 
     queries = halves("train", "query") | halves("validation", "query") | halves("test", "query")
     raw = shop_dataset.entities("queries")
-    given = [{"query/user": [id_], "query/interests": as_list(raw[id_]["feature/interests"])} for id_ in queries]
+    columns = ("interests", "taste")
+    given = [
+        {"query/user": [id_]} | {f"query/{c}": as_list(raw[id_][f"feature/{c}"]) for c in columns} for id_ in queries
+    ]
     assert len(queries) == len(raw) == 57
     assert transform(given) == list(queries.values())
 
@@ -98,6 +104,9 @@ def test_mutual_information_of_the_shop(shop: Any, shop_dataset: Any) -> None:
         "price": [
             p if p is None else int(sum(b <= p for b in bounds)) for p in (r["feature/price"] for r in rows.values())
         ],
+        "look": vector_classes(
+            pa.array([row["feature/look"] for row in rows.values()], pa.list_(pa.float32()))
+        ).to_pylist(),
     }
     check_mutual_information(shop_dataset.mutual_information(), columns, [1] * len(rows))
 
