@@ -90,12 +90,18 @@ def test_a_run_that_removes_nothing_publishes_and_tells(nights: Nights) -> None:
     assert alert.endswith(": remove_runs failed; old runs stay, all else goes on")
 
 
-def test_a_run_whose_build_fails_has_removed_old_runs(nights: Nights) -> None:
-    ended = nights.run(verdict=PASSES, failing="build-dataset")
+@pytest.mark.parametrize(
+    ("failing", "task", "before"),
+    [("build-dataset", "build", set()), ("train", "train", {"build-dataset", "validate"})],
+)
+def test_a_run_whose_build_or_training_fails_publishes_nothing_and_has_removed_old_runs(
+    nights: Nights, failing: str, task: str, before: set[str]
+) -> None:
+    ended = nights.run(verdict=PASSES, failing=failing)
     assert not ended.succeeded
-    assert set(ended.calls) == {"build-dataset", "remove-runs"}
+    assert set(ended.calls) == before | {failing, "remove-runs"}
     (alert,) = ended.alerts
-    assert alert.endswith(" failed at build; the published model is as it was")
+    assert alert.endswith(f" failed at {task}; the published model is as it was")
 
 
 def test_a_refused_run_serves_the_model_before_with_its_own_items(nights: Nights) -> None:
