@@ -185,7 +185,7 @@ class TrainingLoop:
                 if shown.n == shown.initial:
                     shown.unpause()  # before the first step all is traced, which would promise hours
                 shown.update(count * train.batch_size)
-                if step % _REPORT_EVERY == 0:
+                if step % _REPORT_EVERY == 0 or self._validates_at(step):
                     self._refuse_bad_loss()
                     self._report(losses.numpy(), step)
                     shown.set_postfix(loss=f"{losses[0]:.3f}", refresh=False)

@@ -220,7 +220,6 @@ def _train(dataset: Dataset, directory: Path) -> None:
 
     with pytest.MonkeyPatch.context() as patch, contextlib.redirect_stdout(io.StringIO()) as out:
         patch.setattr(Checkpoints, "save", save_and_copy)
-        patch.setattr("model.training.training_loop._REPORT_EVERY", 8)
         nothing = str(directory / "nothing-published")
         main(["--dataset", dataset.directory, "--output", str(output), "--published", nothing, "--json"])
     (directory / "stdout").write_text(out.getvalue())

@@ -272,7 +272,9 @@ def test_stops_when_validation_no_longer_gets_better(tiny_dataset, tmp_path, cap
     assert len(history) == best + 3
     assert history[best]["recall@50"] == max(entry["recall@50"] for entry in history)
     assert history[-1]["step"] < 500 * 8
-    assert "train: 100%" in capsys.readouterr().err.splitlines()[-1]  # less would look like an abort
+    shown = capsys.readouterr().err.splitlines()[-1]
+    assert "train: 100%" in shown  # less would look like an abort
+    assert "loss=" in shown
     output = tmp_path / "model"
     weights = _weights(output)
     (kept,) = map(unpack, map(str, output.glob("checkpoints/*.npz")))

@@ -98,7 +98,7 @@ def test_documents_that_quote_a_default_are_there() -> None:
     [
         ("docs/publishing.md", r"From ([\d,]+) resamples", bootstrap.RESAMPLES),
         ("docs/comparing.md", r"queries \(([\d,]+) resamples", results.TABLE_RESAMPLES),
-        ("docs/training.md", r"every (\d+) steps: both losses", training_loop._REPORT_EVERY),
+        ("docs/training.md", r"every (\d+) steps, and at every validation: both losses", training_loop._REPORT_EVERY),
         ("docs/training.md", r"for (\d+) items uniformity", validation._ITEMS),
         ("docs/data.md", r"of more than (\d+) files only the first", named_columns._FEW),
     ],
