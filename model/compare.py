@@ -40,6 +40,7 @@ from model.ranking.left_out import leaves_out_self
 from model.training.item_switches import check_item_features
 from model.training.mask_groups import groups_to_train_with
 from stage import extras, storage
+from stage.command_line import run_process
 from stage.errors import Interrupted, UsageError
 from stage.output import refuse_file
 from stage.parser import Parser
@@ -288,3 +289,7 @@ def _parser() -> Parser:
     parser.add_argument("--json", action="store_true", help="print each results.json in a line instead of the tables")
     parser.add_set_option(SECTIONS_READ["compare"], example="split.cold_items=0.1")
     return parser
+
+
+if __name__ == "__main__":
+    run_process(main)

@@ -19,6 +19,7 @@ from model.ranking.candidates import Candidates, read_candidates
 from model.ranking.held_out import warn_if_seen
 from model.ranking.metrics import COLD_AMONG_COLD, NAMES, Metrics, shown_name
 from stage import storage
+from stage.command_line import run_process
 from stage.console import console, print_widest
 from stage.errors import StageError
 from stage.output import refuse_file, refuse_output
@@ -147,3 +148,7 @@ def _table(result: dict[str, Any], columns: Sequence[str], *, split: SplitName) 
 def _cells(found: Metrics) -> dict[str, str]:
     counts = {name: f"{found[name]:,}" for name in _COUNTS}
     return counts | {name: "-" if (value := found[name]) is None else f"{value:.4f}" for name in NAMES}
+
+
+if __name__ == "__main__":
+    run_process(main)

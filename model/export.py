@@ -32,6 +32,7 @@ from model.serving.retriever import INDEX, ITEMS
 from model.serving.served_items import ServedItems, embed_items
 from model.serving.serving_graph import ServingGraph
 from stage import extras, storage
+from stage.command_line import run_process
 from stage.errors import StageError
 from stage.globs import matching_files
 from stage.manifest import Manifest, describe_files, new_run_id
@@ -202,3 +203,7 @@ def _describe(measures: dict[str, float]) -> str:
     return ", ".join(
         f"{name} {value:.3f}" if value <= 1 else f"{value:,.0f} {name}" for name, value in measures.items()
     )
+
+
+if __name__ == "__main__":
+    run_process(main)

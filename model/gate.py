@@ -22,6 +22,7 @@ from model.ranking.metrics import RankedSplit
 from model.ranking.ranking import embedding_scorer, rank_pairs
 from model.ranking.split_scorers import SplitToRank, embed_split, read_split_to_rank
 from model.ranking.verdict import SliceVerdict, Verdict, decide
+from stage.command_line import run_process
 from stage.console import print_widest
 from stage.errors import StageError
 from stage.manifest import Manifest
@@ -195,3 +196,7 @@ def _interval(found: Estimate, *, below: str) -> str:
     if found.value is None or found.low is None or found.high is None:
         return "-"
     return f"{found.value:+.4f}{below}({found.low:+.4f} to {found.high:+.4f})"
+
+
+if __name__ == "__main__":
+    run_process(main)

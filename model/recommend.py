@@ -18,6 +18,7 @@ from model.options.recommend import make_parser
 from model.ranking.scores import Embeddings
 from model.serving.asked_histories import history_of
 from model.serving.retriever import Ask, Recommendation, Retriever
+from stage.command_line import run_process
 from stage.console import console, shortened
 from stage.errors import UsageError
 
@@ -116,3 +117,7 @@ def show(names: Sequence[str], found: Sequence[Sequence[Recommendation]], *, as_
         for rank, item in enumerate(items, start=1):
             table.add_row(str(rank), item.item_id, shortened(item.title), f"{item.score:.4f}")
         console().print(table)
+
+
+if __name__ == "__main__":
+    run_process(main)

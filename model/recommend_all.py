@@ -18,6 +18,7 @@ from model.ranking.left_out import leaves_out_self
 from model.serving.query_rows import QueryRows, check_file, read_queries, stored_queries
 from model.serving.retriever import QUERIES, Recommendation, Retriever
 from stage import storage
+from stage.command_line import run_process
 from stage.errors import UsageError
 from stage.globs import matching_files
 from stage.manifest import Manifest, describe_files, digest, new_run_id
@@ -210,3 +211,7 @@ def _write(file: IO[bytes], *, tables: Iterator[pa.Table], counts: Counter[str],
             writer.write_table(table)
             counts["recommendations"] += table.num_rows
     own()  # last, or what took long would appear among the files of a run that took over meanwhile
+
+
+if __name__ == "__main__":
+    run_process(main)

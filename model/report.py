@@ -27,6 +27,7 @@ from model.reporting.rankings import measure_rankings
 from model.reporting.training_curves import draw_curves
 from model.training.training_history import read_history
 from stage import extras, storage
+from stage.command_line import run_process
 from stage.errors import StageError, UsageError
 from stage.manifest import NAME as MANIFEST
 from stage.manifest import Manifest
@@ -150,3 +151,7 @@ def _read_split(run: str, dataset: Dataset, *, model: Manifest) -> SplitToRank:
             f"give these another --output; {again} anew with --overwrite"
         )
     return read_split_to_rank(dataset, name, settings=settings)
+
+
+if __name__ == "__main__":
+    run_process(main)

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from model.options.similar import make_parser
 from model.recommend import parse_ask, say_nothing_known, say_unknown, show
 from model.serving.retriever import Retriever
+from stage.command_line import run_process
 
 
 def main(argv: Sequence[str]) -> None:
@@ -21,3 +22,7 @@ def main(argv: Sequence[str]) -> None:
     say_nothing_known(options.item, retriever.embed_items(asked), retriever=retriever, what="item")
     found = [retriever.similar(item, exclude=options.exclude, top_k=options.top_k) for item in asked]
     show(options.item, found, as_json=options.json)
+
+
+if __name__ == "__main__":
+    run_process(main)

@@ -38,6 +38,7 @@ from model.training.validation import make_validation
 from model.training.warm_start import carry_over, open_warm_start
 from model.training.workers import Workers, connect
 from stage import storage
+from stage.command_line import run_process
 from stage.console import console, print_widest
 from stage.errors import StageError
 from stage.manifest import File, MadeFrom, Manifest, describe_files, digest, new_run_id, versions
@@ -331,3 +332,7 @@ def _show(history: History, output: str, *, settings: Train) -> None:
         table.add_row(mark, f"{entry['step']:,}", *numbers, rate, style=style)
     print_widest([table])
     console().print(describe_end(history, settings), soft_wrap=True)
+
+
+if __name__ == "__main__":
+    run_process(main)

@@ -47,6 +47,7 @@ from pipelines.build_options import make_parser
 from pipelines.build_report import print_report
 from pipelines.nightly_runs import find_baseline
 from stage import manifest, storage
+from stage.command_line import run_process
 from stage.errors import StageError, UsageError
 from stage.globs import is_pattern, rooted
 from stage.interrupts import check_interrupted
@@ -233,3 +234,7 @@ def main(argv: Sequence[str]) -> None:
     else:
         # A template's launcher gets here as soon as the graph is written; the manifest is the job's own last step.
         print(f"submitted; {arguments.output} is a dataset once it holds {manifest.NAME}", file=sys.stderr)
+
+
+if __name__ == "__main__":
+    run_process(main)

@@ -31,7 +31,7 @@ _HELP: Final = ("-h", "--help", "help")
 
 @dataclass(frozen=True)
 class Verb:
-    """A command, and the module whose `main` runs it."""
+    """A command, and the module whose `main` runs it, as `python -m` does too."""
 
     module: str
     summary: str

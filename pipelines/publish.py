@@ -8,6 +8,7 @@ from features.spec.file import gate_of
 from features.spec.sections_read import SECTIONS_READ
 from pipelines.publication import add_copy, point_to, publishing, refuse_foreign, remove_old
 from stage import storage
+from stage.command_line import run_process
 from stage.errors import StageError
 from stage.job_options import differing_options
 from stage.manifest import Manifest
@@ -157,3 +158,7 @@ def _parser() -> Parser:
     parser.add_argument("--json", action="store_true", help="print number and directory as JSON")
     parser.add_set_option(SECTIONS_READ["publish"], example="gate.keep=3")
     return parser
+
+
+if __name__ == "__main__":
+    run_process(main)

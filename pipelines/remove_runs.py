@@ -9,6 +9,7 @@ from datetime import UTC, datetime, timedelta
 
 from pipelines.nightly_runs import MADE, OUTPUTS, is_run, last_trained
 from stage import storage
+from stage.command_line import run_process
 from stage.errors import StageError, StorageError, UsageError
 from stage.manifest import NAME, Manifest, begun_at
 from stage.output import last_run_of
@@ -174,3 +175,7 @@ def _parser() -> Parser:
     parser.add_argument("--dry-run", action="store_true", help="remove nothing, say what would go")
     parser.add_argument("--json", action="store_true", help="print a line of JSON for each run")
     return parser
+
+
+if __name__ == "__main__":
+    run_process(main)

@@ -8,6 +8,7 @@ from features.spec.file import gate_of
 from features.spec.sections_read import SECTIONS_READ
 from pipelines.publication import add_copy, point_to, publishing, remove_old
 from stage import storage
+from stage.command_line import run_process
 from stage.errors import StageError
 from stage.parser import Parser
 from stage.published import Published, current_number, given_up, numbers, published_models
@@ -136,3 +137,7 @@ def _parser() -> Parser:
     parser.add_argument("--json", action="store_true", help="print the numbers and the directory as JSON")
     parser.add_set_option(SECTIONS_READ["rollback"], example="gate.keep=3")
     return parser
+
+
+if __name__ == "__main__":
+    run_process(main)

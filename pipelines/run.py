@@ -16,6 +16,7 @@ from pipelines.aggregation.options import add_job_options, job_options_of
 from pipelines.aggregation.raw_directory import check_raw
 from stage import extras, storage
 from stage.child_process import run_verb
+from stage.command_line import run_process
 from stage.errors import Interrupted, StageError
 from stage.manifest import Manifest
 from stage.output import refuse_file
@@ -159,3 +160,7 @@ def _parser() -> Parser:
     add_job_options(parser)
     parser.add_set_option(SECTIONS_READ["run"])
     return parser
+
+
+if __name__ == "__main__":
+    run_process(main)

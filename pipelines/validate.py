@@ -9,6 +9,7 @@ from rich.table import Table
 
 from features.dataset import Dataset
 from pipelines.nightly_runs import find_baseline
+from stage.command_line import run_process
 from stage.console import console
 from stage.errors import StageError, UsageError
 from stage.parser import Parser
@@ -111,3 +112,7 @@ def _parser() -> Parser:
     )
     parser.add_argument("--json", action="store_true", help="print the counts as JSON")
     return parser
+
+
+if __name__ == "__main__":
+    run_process(main)

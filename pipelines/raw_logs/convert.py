@@ -10,6 +10,7 @@ from pipelines.raw_logs import debian, debian_sample, wikispeedia
 from pipelines.raw_logs.left_out import LeftOut
 from pipelines.raw_logs.raw_output import RawOutput
 from stage import storage
+from stage.command_line import run_process
 from stage.errors import StageError, UsageError, did_you_mean
 from stage.instant import from_microseconds
 from stage.output import refuse_within
@@ -179,3 +180,7 @@ def _why_empty(table: str, left_out: LeftOut) -> str:
         f"{reason} {count:,} times, first at {left_out.first[reason]}" for reason, count in left_out.counts.items()
     ]
     return f"expected lines for {table}, found none" + (f" ({'; '.join(reasons)})" if reasons else "")
+
+
+if __name__ == "__main__":
+    run_process(main)

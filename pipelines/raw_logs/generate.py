@@ -23,6 +23,7 @@ from pipelines.raw_logs.synthetic_catalogue import (
 )
 from pipelines.raw_logs.synthetic_log import EVENTS, Lines, Log
 from stage import progress
+from stage.command_line import run_process
 from stage.errors import UsageError
 from stage.parser import Parser
 from stage.whole_number import whole_number
@@ -148,3 +149,7 @@ def _parser() -> Parser:
     parser.add_argument("--overwrite", action="store_true", help="replace a finished output")
     parser.add_argument("--json", action="store_true", help="print the counts as JSON")
     return parser
+
+
+if __name__ == "__main__":
+    run_process(main)

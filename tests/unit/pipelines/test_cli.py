@@ -1,6 +1,7 @@
 """The console command: verbs, help, exit codes."""
 
 import re
+import runpy
 import shlex
 import subprocess
 import sys
@@ -31,6 +32,21 @@ def test_each_verb_has_help_with_an_example_that_it_takes(
     program, *arguments = shlex.split(capsys.readouterr().out.partition("example:\n")[2])
     assert (program, arguments[0]) == ("ssl-two-tower", verb)
     assert parsed(arguments)[1] == []
+
+
+@pytest.mark.filterwarnings("ignore:.* found in sys.modules:RuntimeWarning")
+@pytest.mark.parametrize("verb", sorted(VERBS))
+def test_the_module_of_each_verb_is_a_command_too(
+    verb: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert run_command(dispatch, [verb, "--help"]) == 0
+    shown = capsys.readouterr().out
+    monkeypatch.setattr("stage.command_line.ignore_signals", lambda: None)  # for this process goes on
+    monkeypatch.setattr(sys, "argv", ["-m", "--help"])
+    with pytest.raises(SystemExit) as ended:
+        runpy.run_module(VERBS[verb].module, run_name="__main__")
+    assert ended.value.code == 0
+    assert capsys.readouterr().out == shown
 
 
 def test_a_comparison_has_8_trials_and_five_seeds_unless_told_otherwise(parsed: Parse) -> None:
