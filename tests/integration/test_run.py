@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 from in_process import run
+from places import full_data
 from waiting import killed_at_the_end, wait_for
 
 from pipelines import cli
@@ -149,6 +150,19 @@ def test_what_is_damaged_or_foreign_is_no_done_stage_and_made_again_with_overwri
     code, said = run_here(*arguments, "--overwrite")
     assert code == 0, said
     assert told == [("build-dataset", True), ("train", True), ("evaluate", True)]
+
+
+@pytest.mark.slow
+def test_of_real_links_it_finds_as_many_as_ever(tmp_path: Path) -> None:
+    code, said = run_here("convert", "wikispeedia", "--input", full_data("wikispeedia"), "--output", tmp_path / "raw")
+    assert code == 0, said
+    command = ["run", "--spec", "wikispeedia-links", "--raw", tmp_path / "raw", "--output", tmp_path / "run"]
+    done = ssl_two_tower(*command, "--set", "ssl.alpha=0")
+    assert done.returncode == 0, done.stderr
+    overall = json.loads((tmp_path / "run" / "metrics.json").read_bytes())["overall"]
+    # Found were 0.282 and 0.547.
+    assert overall["recall@10"] > 0.26
+    assert overall["recall@50"] > 0.52
 
 
 @pytest.mark.slow
