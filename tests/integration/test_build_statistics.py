@@ -82,13 +82,18 @@ def test_tfdv_finds_no_anomaly_in_a_dataset_and_one_in_what_its_schema_lacks(sho
 def test_anomalies_fail_the_build_and_are_left_to_read(shop, shop_dataset, build, write_raw, tmp_path: Path) -> None:
     items = [json.loads(line) for line in shop.files["items.jsonl"].splitlines()]
     for item in items[:18]:
-        item["tags"] = ["fox"]  # half the items, and no other
+        item["tags"] = ["fox"]  # half the items, and no other; of 48 tags 18 are fox and 8 eel
     files = shop.files | {"items.jsonl": json_lines(items)}
     raw = write_raw(tmp_path / "raw", files)
-    built = build(tmp_path / "dataset", shop.spec, "--baseline", str(shop_dataset.directory), "--shards", "2", raw=raw)
+    _, schema, _ = read(shop_dataset)
+    (tags,) = (feature for feature in schema.feature if feature.name == "item/tags")
+    tags.string_domain.value.remove("eel")
+    (tmp_path / "schema.pbtxt").write_text(text_format.MessageToString(schema))
+    flags = ("--baseline", str(shop_dataset.directory), "--schema", str(tmp_path / "schema.pbtxt"), "--shards", "2")
+    built = build(tmp_path / "dataset", shop.spec, *flags, raw=raw)
     assert built.code == 1
     assert built.error.startswith(
-        "error: item/tags: the share of new values is 0.375 (threshold 0.05): 'fox'; "
+        "error: item/tags: the share of new values is 0.5417 (threshold 0.05): 'fox', 'eel'; "
         "item/tags: drift (L-infinity) is 0.375 (threshold 0.1), new values: 'fox'; see "
     )
     assert f"see {built.directory}/statistics/anomalies.pbtxt" in built.error
