@@ -39,6 +39,9 @@ def test_it_runs_on_what_readme_describes_though_its_users_are_few(
     built = build(output / "dataset", yaml.safe_load(spec), raw=raw)
     assert built.code == 0, built.stderr
     assert "warning" not in built.stderr
+    progress = [line for line in built.stderr.splitlines() if line.startswith("build-dataset ")]
+    shown = {"lines 120", "items 40", "pairs 120", "encoded queries 6", "encoded items 40", "examples 120"}
+    assert set(progress[-1].split(", ")[1:]) == shown
     counts = built.manifest["counts"]
     assert (counts["lines/read"], counts["lines/kept"]) == (120, 120)
     # Users and products have periods of 6 and 40, together of 120: every line is a pair of its own.
