@@ -55,7 +55,7 @@ def commands_of(page: Path) -> list[list[str]]:
     text = re.sub(r"\$\([^)\n]*\)", "1", text)
     for name, quoted, bare in re.findall(r"^ {4}(\w+)=(?:\"([^\"\n]*)\"|([\w./-]+))$", text, re.MULTILINE):
         text = text.replace(f"${name} ", f"{quoted or bare} ")
-    lines = re.findall(r"^ {4,}.*?\bssl-two-tower +([a-z][^\n\"]*(?:\"[^\n\"]*\"[^\n\"]*)*)", text, re.MULTILINE)
+    lines = re.findall(r"^(?: {4}|\t).*?\bssl-two-tower +([a-z][^\n\"]*(?:\"[^\n\"]*\"[^\n\"]*)*)", text, re.MULTILINE)
     return [shlex.split(line, comments=True) for line in lines]
 
 
@@ -67,10 +67,15 @@ def check_overrides(overrides: Iterable[str], *, spec: str | None = None, verb: 
     assert load_spec(spec, filled, verb=verb)
 
 
-def test_the_commands_that_documents_show_are_ones_that_are_taken(
+MAKEFILE = ROOT / "Makefile"
+
+
+def test_the_commands_that_documents_and_make_demo_have_are_ones_that_are_taken(
     parsed: Callable[[list[str]], tuple[Namespace, list[str]]],
 ) -> None:
-    shown = {page: commands_of(page) for page in DOCUMENTS}
+    shown = {page: commands_of(page) for page in (*DOCUMENTS, MAKEFILE)}
+    (demo,) = shown[MAKEFILE]
+    assert (ROOT / demo[demo.index("--raw") + 1]).is_dir()
     assert all(shown[ROOT / page] for page in ("README.md", "docs/training.md", "docs/comparing.md"))
     assert "build-dataset" in [command[0] for command in shown[ROOT / "docs/publishing.md"]]
     engines = [word for command in shown[ROOT / "docs/engines.md"] for word in command if "--runner" in word]
