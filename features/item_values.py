@@ -80,8 +80,9 @@ def _hash(column: pa.Array, feature: Feature) -> pa.Array:
     if isinstance(feature, NumericFeature):
         return column
     if isinstance(feature, VectorFeature):
-        classes = vector_classes(column)
-        return _where_valid(column, _hash_numbers(classes.fill_null(0).to_numpy()))
+        # From 1 on, as those of numbers: the hash of 0 is that of what is missing.
+        classes = vector_classes(column).fill_null(0).to_numpy() + np.uint64(1)
+        return _where_valid(column, _hash_numbers(classes))
     if isinstance(feature, TextFeature):
         column = ngrams(words(column), feature.ngrams)
     if not pa.types.is_list(column.type):

@@ -64,6 +64,11 @@ def raw_features(rows: pa.RecordBatch, side: Side) -> dict[str, pa.Array]:
     }
 
 
+def vector_sizes(side: Side) -> dict[str, int]:
+    """Column of each vector -> how many numbers it has."""
+    return {f.column or name: f.size for name, f in side.features.items() if isinstance(f, VectorFeature)}
+
+
 def bad_vectors(rows: pa.RecordBatch, side: Side) -> dict[str, npt.NDArray[np.bool_]]:
     """Where a vector has another number of numbers than its feature says, or one that is none.
 
@@ -72,19 +77,16 @@ def bad_vectors(rows: pa.RecordBatch, side: Side) -> dict[str, npt.NDArray[np.bo
         side: Whose features are read.
 
     Returns:
-        `bad_vector` of each vector's column -> bool [n]; a missing or an empty one is none of these.
+        Column of each vector -> bool [n]; a missing or an empty one is none of these.
     """
     found = {}
-    for name, feature in side.features.items():
-        if isinstance(feature, VectorFeature):
-            column = feature.column or name
-            vectors = rows.column(column)
-            sizes = pc.fill_null(pc.list_value_length(vectors), 0).to_numpy()
-            numbers = flags_of(pc.fill_null(pc.is_finite(pc.list_flatten(vectors)), False))
-            bad = (sizes > 0) & (sizes != feature.size)
-            if len(numbers):
-                bad[sizes > 0] |= ~np.logical_and.reduceat(numbers, offsets(sizes)[:-1][sizes > 0])
-            found[bad_vector(column)] = bad
+    for column, size in vector_sizes(side).items():
+        vectors = rows.column(column)
+        sizes = pc.fill_null(pc.list_value_length(vectors), 0).to_numpy()
+        numbers = flags_of(pc.fill_null(pc.is_finite(pc.list_flatten(vectors)), False))
+        found[column] = (sizes > 0) & (sizes != size)
+        if len(numbers):
+            found[column][sizes > 0] |= ~np.logical_and.reduceat(numbers, offsets(sizes)[:-1][sizes > 0])
     return found
 
 

@@ -142,7 +142,8 @@ def _numbers(numbers: Lookup, *, feature: EncodedFeature, default: tf.Tensor) ->
     """The number, the vector at length 1, or the default, float32 [B, w]."""
     found = tf.reshape(tf.cast(numbers.values, default.dtype), [-1, feature.size])  # [N, w]
     if feature.kind == "vector":
-        found = unit_length(found)
+        # Of very long and very short ones the squares would be none.
+        found = unit_length(tf.math.divide_no_nan(found, tf.reduce_max(tf.abs(found), axis=1, keepdims=True)))
     rows = tf.math.unsorted_segment_sum(found, numbers.entities[:: feature.size], tf.size(numbers.is_empty))
     return tf.where(numbers.is_empty[:, tf.newaxis], default, rows)
 

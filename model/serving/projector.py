@@ -9,6 +9,7 @@ import pyarrow.compute as pc
 from tensorboard.plugins import projector
 
 from features.large_tables import take_rows
+from features.parsing.list_numbers import is_vector
 from model.serving.served_items import ServedItems
 
 EMBEDDINGS, METADATA = "embeddings.tsv", "metadata.tsv"
@@ -33,7 +34,7 @@ def write_projector(items: ServedItems, directory: str, *, most: int) -> int:
     np.savetxt(os.path.join(directory, EMBEDDINGS), items.embeddings[chosen], fmt="%.6g", delimiter="\t")
     known = take_rows(items.entities, chosen)
     # Only the chosen ones' features, since those of all may be more than can be put in another order.
-    shown = items.raw.select([field.name for field in items.raw.schema if not _is_vector(field.type)])
+    shown = items.raw.select([field.name for field in items.raw.schema if not is_vector(field.type)])
     raw = shown.filter(pc.is_in(shown["id"], value_set=known["id"].combine_chunks()))
     features = raw.drop_columns("id").take(pc.index_in(known["id"], value_set=raw["id"].combine_chunks()))
     names = [*known.column_names, *features.column_names]
@@ -45,10 +46,6 @@ def write_projector(items: ServedItems, directory: str, *, most: int) -> int:
     config.embeddings.add(tensor_name="items", tensor_path=EMBEDDINGS, metadata_path=METADATA)
     projector.visualize_embeddings(directory, config)
     return len(chosen)
-
-
-def _is_vector(kind: pa.DataType) -> bool:
-    return pa.types.is_list(kind) and pa.types.is_floating(kind.value_type)
 
 
 def _texts(column: pa.ChunkedArray) -> Iterable[str]:

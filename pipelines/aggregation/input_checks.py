@@ -29,7 +29,9 @@ def check_input(counts: dict[str, int], job: Job) -> None:
     """
     spec, directory, tables = job.spec, job.target.directory, raw_tables(job.spec)
     expected = {
-        name: expected_table_columns(t.source, t.columns.schema, table=name, hints=job.column_hints)
+        name: expected_table_columns(
+            t.source, t.columns.schema, table=name, hints=job.column_hints, sizes=t.vector_sizes
+        )
         for name, t in tables.items()
     }
     expected["log"] = expected_columns(spec.sources.interactions, log_columns(spec).schema, hints=job.column_hints)

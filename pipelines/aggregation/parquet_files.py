@@ -17,7 +17,6 @@ from pipelines.aggregation.column_types import wrong_column
 from pipelines.aggregation.columns import Columns, check_names
 from pipelines.aggregation.input_files import InputFile
 from stage import storage
-from stage.errors import StageError
 
 _TEXTS = (pa.string(), pa.large_string(), pa.string_view(), pa.binary(), pa.large_binary())
 """Bytes that aren't said to be text included, as some writers leave their texts."""
@@ -39,22 +38,9 @@ def read_parquet(file: InputFile, columns: Columns) -> Iterator[Batch]:
         present = [name for name in columns.schema.names if name in names]
         for groups in _groups_at_once(parquet, present):
             found = parquet.iter_batches(rows_per_batch(columns.schema), row_groups=groups, columns=present)
-            for batch in _naming_missing_lists(found, path=file.path):
+            for batch in found:
                 yield to_batch(_only_utf8(_conform(batch, columns)), file, offset=row)
                 row += batch.num_rows
-
-
-def _naming_missing_lists(found: Iterator[pa.RecordBatch], *, path: str) -> Iterator[pa.RecordBatch]:
-    """The batches; fails with a cure where a list of a fixed size is missing, which pyarrow can write but not read."""
-    try:
-        yield from found
-    except pa.ArrowInvalid as error:
-        if "Expected all lists to be of size" not in str(error):
-            raise
-        raise StageError(
-            f"{path}: a list of a fixed size is missing, which pyarrow can't read: cast the column of type "
-            "fixed_size_list to list where the file is written"
-        ) from None
 
 
 def _groups_at_once(parquet: pq.ParquetFile, columns: list[str]) -> list[list[int]]:

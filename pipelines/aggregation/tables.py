@@ -13,7 +13,7 @@ from features.ids import valid_ids
 from features.interactions import REJECTS, reject_bad_lines
 from features.places import locate
 from features.pseudonyms import Pseudonyms
-from features.raw_features import bad_vectors
+from features.raw_features import bad_vector, bad_vectors, vector_sizes
 from features.spec.features import Side
 from features.spec.sources import TableSource
 from features.spec.spec import Spec
@@ -55,6 +55,11 @@ class RawTable:
             optional |= feature_keys(f"{side_name}.features", side)
         return Columns(table_columns(source, *self.sides.values()), {f"{key}.id": source.id}, optional=optional)
 
+    @property
+    def vector_sizes(self) -> dict[str, int]:
+        """Column of each vector -> how many numbers it has."""
+        return {column: size for side in self.sides.values() for column, size in vector_sizes(side).items()}
+
 
 def raw_tables(spec: Spec) -> dict[str, RawTable]:
     """The item table, which may be the query table too, and the query table if there is one."""
@@ -87,12 +92,12 @@ def validate_rows(batch: Batch, table: RawTable, *, pseudonyms: Pseudonyms) -> V
         table: The table.
         pseudonyms: Those of the log; the table's own ids are called `id`.
     """
-    faults = _faults(batch.rows, table)
+    faults, told = _faults(batch.rows, table)
     valid = faults.is_null()
     places = pa.array(batch.places)
     bad = places.filter(pc.invert(valid))
     size = len(bad)
-    bad_rows = pa.table([faults.drop_null(), bad, [1] * size, [None] * size], schema=REJECTS)
+    bad_rows = pa.table([faults.drop_null(), bad, [1] * size, told.filter(faults.is_valid())], schema=REJECTS)
     rejected = pa.concat_tables([reject_bad_lines(batch.bad, batch.first_place), bad_rows])
     reasons = Counter(rejected.column("reason").to_pylist())
     lines = batch.lines - batch.blank
@@ -109,14 +114,28 @@ def validate_rows(batch: Batch, table: RawTable, *, pseudonyms: Pseudonyms) -> V
     return ValidRows(entities, rejected.set_column(0, "reason", named), counts)
 
 
-def _faults(rows: pa.RecordBatch, table: RawTable) -> pa.Array:
-    """Why a row is rejected, string [n], null where it isn't; of several reasons the first."""
+def _faults(rows: pa.RecordBatch, table: RawTable) -> tuple[pa.Array, pa.Array]:
+    """Why a row is rejected, string [n], null where it isn't, of several reasons the first; and of a vector what it is.
+
+    Returns:
+        The reasons, and what rejects/ shows, binary [n]: no data, so shown whatever `sources.rejects` says.
+    """
     nothing = pa.scalar(None, pa.string())
     faults = pc.if_else(valid_ids(rows.column(table.source.id)), nothing, "bad_id")
+    told = pa.nulls(len(faults), pa.string())
     for side in table.sides.values():
-        for reason, bad in bad_vectors(rows, side).items():
-            faults = pc.coalesce(faults, pc.if_else(pa.array(bad), reason, nothing))
-    return faults
+        sizes = vector_sizes(side)
+        for column, bad in bad_vectors(rows, side).items():
+            is_first = pc.and_(pa.array(bad), faults.is_null())
+            lengths = pc.list_value_length(rows.column(column))
+            found = pc.if_else(
+                pc.equal(lengths, sizes[column]),
+                "a null, or a number that float32 can't hold",
+                pc.binary_join_element_wise(lengths.cast(pa.string()), f"numbers, not {sizes[column]}", " "),
+            )
+            faults = pc.if_else(is_first, bad_vector(column), faults)
+            told = pc.if_else(is_first, found, told)
+    return faults, told.cast(pa.binary())
 
 
 def join_items(

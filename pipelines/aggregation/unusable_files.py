@@ -10,7 +10,6 @@ from collections.abc import Mapping
 
 import pyarrow as pa
 
-from features.parsing.list_numbers import is_vector
 from features.parsing.parsed_lines import wrong_type
 from features.raw_features import bad_vector
 from features.spec.sources import InteractionSource, Source, TableSource
@@ -65,19 +64,15 @@ def expected_columns(source: InteractionSource, columns: pa.Schema, *, hints: Ma
 
 
 def expected_table_columns(
-    source: TableSource, columns: pa.Schema, *, table: str, hints: Mapping[str, str]
+    source: TableSource, columns: pa.Schema, *, table: str, hints: Mapping[str, str], sizes: Mapping[str, int]
 ) -> dict[str, str]:
-    """As `expected_columns`, of a row of a table, items or queries."""
+    """As `expected_columns`, of a row of a table, items or queries; with the sizes of its columns of vectors."""
     key = f"sources.{table}.id"
     return {
         "bad_id": f"ids in a column {source.id} ({key}{hints.get(key, '')})",
         "field_count": _FIELDS,
         **_types_in_words(columns, source, name=table),
-        **{
-            bad_vector(f.name): f"vectors of the size that the spec says in {f.name}"
-            for f in columns
-            if is_vector(f.type)
-        },
+        **{bad_vector(name): f"vectors of {size} numbers in {name}" for name, size in sizes.items()},
     }
 
 

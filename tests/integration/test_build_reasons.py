@@ -37,8 +37,8 @@ SPEC: Json = {
         "queries": {"path": "users", "id": "id", "format": "jsonl"},
         "max_reject_ratio": 0.9,
     },
-    "query": {"features": {"user": {"kind": "id"}}},
-    "item": {"features": {"app": {"kind": "id"}}},
+    "query": {"features": {"user": {"kind": "id"}, "like": {"kind": "vector", "size": 1, "column": "look"}}},
+    "item": {"features": {"app": {"kind": "id"}, "look": {"kind": "vector", "size": 1}}},
     "split": {
         "method": "time", "test_start": "1970-01-01T00:01:30Z", "validation_seconds": 10, "cold_items": 0.5,
         "max_train_pairs_per_query": 2, "train_fraction": 0.5,
@@ -49,7 +49,8 @@ SPEC: Json = {
 def test_reasons_and_filters_are_those_of_the_document(
     build: Any, write_raw: Any, listening_dataset: Any, tmp_path: Path
 ) -> None:
-    files = {name: json_lines([*({"id": f"{name[0]}{n}"} for n in range(20)), {}]) for name in ("apps", "users")}
+    rows = {name: [{"id": f"{name[0]}{n}", "look": [n]} for n in range(20)] for name in ("apps", "users")}
+    files = {name: json_lines([*good, {}, {"id": "x", "look": [1, 2]}]) for name, good in rows.items()}
     files |= {"log/a.jsonl": b"\n".join(LINES), "log/b.csv": CSV}
     raw = write_raw(tmp_path / "raw", files)
     built = build(
@@ -59,7 +60,9 @@ def test_reasons_and_filters_are_those_of_the_document(
 
     (table,) = re.findall(r"^\| reason \|.*?\n\n", DATA, re.DOTALL | re.MULTILINE)
     documented = re.findall(r"`(.*?)`", "".join(re.findall(r"^\| (`[^|]*`) \|", table, re.MULTILINE)))
-    assert sorted(documented) == sorted(name.replace("(when)", "(COLUMN)") for name in built.manifest["rejected"])
+    assert sorted(documented) == sorted(
+        re.sub(r"\((when|look)\)", "(COLUMN)", name) for name in built.manifest["rejected"]
+    )
 
     (filters,) = re.findall(r"^Filters, with their keys: (.*?)\.\n", DATA, re.DOTALL | re.MULTILINE)
     documented = re.findall(r"`(.*?)`", re.sub(r"\(.*?\)|with\s`session`", "", filters, flags=re.DOTALL))

@@ -310,7 +310,7 @@ def test_words_numbers_and_vectors_are_classes_too():
             "feature/title": ["Red ball", None, "?"],
             "feature/size": [1.0, 5.0, None],
             "feature/never": pa.nulls(3, pa.float64()),
-            "feature/look": pa.array([[1.0, 2.0], [2.0, 4.0], None], pa.list_(pa.float32())),
+            "feature/look": pa.array([[0.0, 0.0], [0.0, 0.0], None], pa.list_(pa.float32())),
         }
     )
     bounds = {"size": [5.0]}
@@ -323,7 +323,7 @@ def test_words_numbers_and_vectors_are_classes_too():
     assert len(values["size"].distinct) == 3
     found = information(entities, side, bounds=bounds)
     assert found.entropies["never"] == 0
-    # Two point the same way; to have none is a class.
+    # Two are of class 0; to have none is another.
     assert found.entropies["look"] == pytest.approx(math.log(3) - math.log(2) * 2 / 3, abs=1e-12)
     assert found.entropies["size"] == pytest.approx(math.log(3), abs=1e-12)
 

@@ -64,7 +64,7 @@ def test_a_vector_is_read_at_length_1_or_as_its_default():
     defaults = EmbeddingTables(features, dim=5, seed=0, hashed={}).defaults
     assert defaults["item/look"].numpy().tolist() == [0, 0]
     defaults["item/look"].assign([7.0, 8.0])
-    looks = ragged([[], [3.0, -4.0], [0.0, 0.0], [], [0.0, 2e9]], tf.float32)
+    looks = ragged([[], [3.0, -4.0], [0.0, 0.0], [], [0.0, 2e38]], tf.float32)
     values = {"item/look": looks, "item/size": ragged([[1.0]] * 5, tf.float32)}
     assert column_widths(features, dim=5) == [2, 1]
     with tf.GradientTape() as tape:

@@ -94,8 +94,8 @@ def test_missing_lists_of_a_fixed_size_which_pyarrow_cannot_read_are_told_with_w
     with pytest.raises(StageError) as caught:
         read(tmp_path, "x.parquet", content)
     assert str(caught.value) == (
-        f"{tmp_path}/x.parquet: a list of a fixed size is missing, which pyarrow can't read: cast the column of type "
-        "fixed_size_list to list where the file is written"
+        f"{tmp_path}/x.parquet: cannot be read to its end: Expected all lists to be of size=2 but index 2 had size=0; "
+        "Arrow can't read missing lists of a fixed size: write lists of any size"
     )
 
 

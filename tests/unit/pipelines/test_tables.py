@@ -48,10 +48,14 @@ def test_a_row_is_rejected_for_its_id_or_for_a_vector() -> None:
     parsed = ParsedLines(rows, np.arange(5) * 10, [], 0)
     file = InputFile(path="/raw/items.jsonl", name="items.jsonl", size=1, number=0, format="jsonl")
     found = validate_rows(to_batch(parsed, file, offset=100), table, pseudonyms=Pseudonyms())
-    assert found.rejected.select(["reason", "place"]).to_pylist() == [
-        {"reason": "items/bad_vector (look)", "place": 110},
-        {"reason": "items/bad_id", "place": 130},
-        {"reason": "items/bad_vector (liked)", "place": 140},
+    assert found.rejected.select(["reason", "place", "content"]).to_pylist() == [
+        {"reason": "items/bad_vector (look)", "place": 110, "content": b"1 numbers, not 2"},
+        {"reason": "items/bad_id", "place": 130, "content": None},
+        {
+            "reason": "items/bad_vector (liked)",
+            "place": 140,
+            "content": b"a null, or a number that float32 can't hold",
+        },
     ]
     assert found.entities["item"]["id"].to_pylist() == found.entities["query"]["id"].to_pylist() == ["a", "c"]
     assert found.entities["query"]["feature/like"].to_pylist() == [[1, 2], None]

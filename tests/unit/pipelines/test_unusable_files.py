@@ -32,7 +32,7 @@ EXPECTED = {
     "log": expected_of_log(InteractionSource(path="x"), Side()),
     **{
         table: expected_table_columns(
-            TableSource(path="x"), table_columns(TableSource(path="x")), table=table, hints={}
+            TableSource(path="x"), table_columns(TableSource(path="x")), table=table, hints={}, sizes={}
         )
         for table in ("items", "queries")
     },
@@ -106,11 +106,12 @@ def test_types_are_told_in_the_words_of_the_spec() -> None:
         **of_features,
     }
     table = TableSource(path="x", title="name")
-    assert expected_table_columns(table, table_columns(table, side), table="items", hints={}) == {
+    assert expected_table_columns(table, table_columns(table, side), table="items", hints={}, sizes={"look": 4}) == {
         "bad_id": "ids in a column item_id (sources.items.id)",
         "field_count": "as many fields as columns",
         "wrong_type (item_id)": "text or integers in item_id",
         "wrong_type (name)": "text or integers in name",
+        "bad_vector (look)": "vectors of 4 numbers in look",
         **of_features,
     }
 
@@ -127,7 +128,7 @@ def test_that_a_separator_is_for_csv_alone_is_told_where_lists_are_texts() -> No
     side = Side.model_validate({"features": {"tags": {"kind": "multivalued"}}})
     table = TableSource(path="x", list_separator="|")
     told = "lists of texts or integers in tags (sources.{}.list_separator goes with CSV alone)"
-    found = expected_table_columns(table, table_columns(table, side), table="items", hints={})
+    found = expected_table_columns(table, table_columns(table, side), table="items", hints={}, sizes={})
     assert found["wrong_type (tags)"] == told.format("items")
     assert found["wrong_type (item_id)"] == "text or integers in item_id"
     log = expected_of_log(InteractionSource(path="x", list_separator="|"), side)
