@@ -5,6 +5,7 @@ from collections.abc import Mapping
 import pyarrow as pa
 import tensorflow as tf
 
+from features.spec.features import VectorFeature
 from features.spec.spec import Spec
 from features.transform_inputs import transform_inputs
 from stage import storage
@@ -25,25 +26,47 @@ class TransformGraph(tf.Module):
         """
         super().__init__()
         self._inputs = transform_inputs(spec)
+        self._sizes = {key: f.size for key, f in spec.features.items() if isinstance(f, VectorFeature)}
         # Not `transform_features_layer()`, a Keras 2 model that would be saved as one. This is the graph inside it.
         self._saved = tf.saved_model.load(storage.join(transform_directory, "transform_fn"))
 
     def encode(self, raw: Mapping[str, tf.RaggedTensor]) -> dict[str, tf.RaggedTensor]:
-        """What it makes of raw features, ragged [rows, (values)] each; all others are empty."""
+        """What it makes of raw features, ragged [rows, (values)] each; all others are empty.
+
+        Vectors, of which it learns nothing, go past it: as sparse tensors they would take five times their memory.
+
+        Returns:
+            Ragged [rows, (values)] each; of a vector `whole_vectors`.
+        """
         if not raw:
             return {}
         rows = next(iter(raw.values())).nrows()
         inputs = {
             key: raw[key].to_sparse()
-            if key in raw
+            if key in raw and key not in self._sizes
             else tf.SparseTensor(tf.zeros([0, 2], tf.int64), tf.zeros([0], DTYPES[kind]), tf.stack([rows, 0]))
             for key, kind in self._inputs.items()
         }
-        return {
-            key: tf.RaggedTensor.from_value_rowids(encoded.values, encoded.indices[:, 0], nrows=rows, validate=False)
-            for key, encoded in self._saved.transform_fn(inputs).items()
+        encoded = {
+            key: tf.RaggedTensor.from_value_rowids(found.values, found.indices[:, 0], nrows=rows, validate=False)
+            for key, found in self._saved.transform_fn(inputs).items()
             if key in raw
         }
+        return encoded | {key: whole_vectors(raw[key], size) for key, size in self._sizes.items() if key in raw}
+
+
+def whole_vectors(numbers: tf.RaggedTensor, size: int) -> tf.RaggedTensor:
+    """Each vector as one value, so that what goes over a batch's values needn't go over a vector's numbers.
+
+    Args:
+        numbers: float32, ragged [rows, (size numbers or none)].
+        size: How many a vector has.
+
+    Returns:
+        float32, ragged [rows, (1 or 0), size].
+    """
+    splits = numbers.row_splits // size
+    return tf.RaggedTensor.from_row_splits(tf.reshape(numbers.values, [-1, size]), splits, validate=False)
 
 
 def transform_numbers(

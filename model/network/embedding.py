@@ -144,7 +144,7 @@ def _numbers(numbers: Lookup, *, feature: EncodedFeature, default: tf.Tensor) ->
     if feature.kind == "vector":
         # Of very long and very short ones the squares would be none.
         found = unit_length(tf.math.divide_no_nan(found, tf.reduce_max(tf.abs(found), axis=1, keepdims=True)))
-    rows = tf.math.unsorted_segment_sum(found, numbers.entities[:: feature.size], tf.size(numbers.is_empty))
+    rows = tf.math.unsorted_segment_sum(found, numbers.entities, tf.size(numbers.is_empty))
     return tf.where(numbers.is_empty[:, tf.newaxis], default, rows)
 
 

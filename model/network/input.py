@@ -14,11 +14,13 @@ import numpy.typing as npt
 import tensorflow as tf
 
 from features.dataset import ITEM_TRAIN_COUNT, Dataset, EncodedFeature
+from features.transform_graph import whole_vectors
 from model.network.tensorflow_error import reason_of
 from stage.errors import StageError
 
 Features: TypeAlias = dict[str, tf.RaggedTensor]
-"""Key of a feature -> [B, (values)]: int64 codes, float32 numbers; none: missing, unknown or masked."""
+"""Key of a feature -> [B, (values)]: int64 codes, float32 numbers; of vectors [B, (1 or 0), size]. No value:
+missing, unknown or masked."""
 
 _RECORDS_AT_ONCE = 1 << 16
 
@@ -72,8 +74,10 @@ def unreadable(directory: str, error: tf.errors.OpError) -> StageError:
 
 def features_spec(features: Sequence[EncodedFeature]) -> dict[str, tf.RaggedTensorSpec]:
     """The signature of these features, of any number of entities and values."""
+    inner = {f.key: [f.size] if f.kind == "vector" else [] for f in features}
     return {
-        f.key: tf.RaggedTensorSpec([None, None], _dtype(f), ragged_rank=1, row_splits_dtype=tf.int64) for f in features
+        f.key: tf.RaggedTensorSpec([None, None, *inner[f.key]], _dtype(f), ragged_rank=1, row_splits_dtype=tf.int64)
+        for f in features
     }
 
 
@@ -91,12 +95,19 @@ def example_parser(
         scalars: Further keys with one value an example: query_id, item_id (bytes) or item/train_count (int64).
 
     Returns:
-        From bytes [B] to key -> ragged [B, (values)] for a feature, [B] for a scalar.
+        From bytes [B] to key -> ragged [B, (values)] for a feature, `whole_vectors` for one of vectors, [B] for a
+        scalar.
     """
     spec: dict[str, Any] = {f.key: tf.io.RaggedFeature(_dtype(f), row_splits_dtype=tf.int64) for f in features}
     for key in scalars:
         spec[key] = tf.io.FixedLenFeature([], tf.int64 if key == ITEM_TRAIN_COUNT else tf.string)
-    return lambda serialized: tf.io.parse_example(serialized, spec)
+    sizes = {f.key: f.size for f in features if f.kind == "vector"}
+
+    def parse(serialized: tf.Tensor) -> dict[str, Any]:
+        parsed = tf.io.parse_example(serialized, spec)
+        return parsed | {key: whole_vectors(parsed[key], size) for key, size in sizes.items()}
+
+    return parse
 
 
 def read_corpus(dataset: Dataset) -> Corpus:
@@ -104,8 +115,8 @@ def read_corpus(dataset: Dataset) -> Corpus:
 
     Returns:
         `ids`, bytes [N]; `train_count`, int64 [N], training examples that hold the item; `features`, item/NAME ->
-        ragged [N, (values)]: int64 codes of a vocabulary, or float32, of a number with mean 0 and standard
-        deviation 1, or of a vector.
+        ragged [N, (values)]: int64 codes of a vocabulary, or float32, a number with mean 0 and standard deviation
+        1; of a vector [N, (1 or 0), size].
 
     Raises:
         StageError: If a file can't be read, the corpus is empty, or an item is there twice.

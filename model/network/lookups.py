@@ -16,7 +16,7 @@ class Lookup(NamedTuple):
     """One feature of some entities."""
 
     values: tf.Tensor
-    """int64 [V], codes; float32 of a numeric feature."""
+    """int64 [V], codes; float32 of a numeric feature, [V, size] of vectors."""
     entities: tf.Tensor
     """int64 [V], ascending: which entity has the value."""
     is_empty: tf.Tensor

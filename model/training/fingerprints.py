@@ -25,10 +25,11 @@ def fingerprints(items: Features, features: Sequence[tuple[int, EncodedFeature]]
     Returns:
         int64 [S], the sum of what each of the features gives alone; 0 of one without values.
     """
-    values = [_bits(items[f.key], f) + tf.constant(k << 40, tf.uint64) for k, f in features]
+    values = [_mixed(items[f.key].values, k << 40) for k, f in features]
     rows = [row_ids(items[f.key]) for _, f in features]
-    mixed = tf.bitcast(mixed_bits(tf.concat(values, axis=0)), tf.int64)
-    return tf.math.unsorted_segment_sum(mixed, tf.concat(rows, axis=0), next(iter(items.values())).nrows())
+    return tf.math.unsorted_segment_sum(
+        tf.concat(values, axis=0), tf.concat(rows, axis=0), next(iter(items.values())).nrows()
+    )
 
 
 def fingerprints_by_feature(items: Features, features: Sequence[EncodedFeature]) -> tf.Tensor:
@@ -36,13 +37,17 @@ def fingerprints_by_feature(items: Features, features: Sequence[EncodedFeature])
     return tf.stack([fingerprints(items, [numbered]) for numbered in enumerate(features)], axis=1)
 
 
-def _bits(values: tf.RaggedTensor, feature: EncodedFeature) -> tf.Tensor:
-    """uint64 [V], different for different codes or numbers, and for places in a vector; none of them 0."""
-    flat = values.values
-    if flat.dtype.is_floating:
-        flat = tf.bitcast(tf.cast(flat, tf.float32), tf.uint32)
-    bits = tf.cast(flat, tf.uint64) + tf.constant(1, tf.uint64)
-    if feature.kind == "vector":
-        places = tf.cast(tf.range(tf.size(flat, tf.int64)) % feature.size, tf.uint64)
-        bits += tf.bitwise.left_shift(places, tf.constant(48, tf.uint64))
-    return bits
+def _mixed(values: tf.Tensor, feature: int) -> tf.Tensor:
+    """int64 [V], different for different values of a feature, a code, a number or a vector, and for other features'.
+
+    Args:
+        values: int64 or float [V]; of vectors float [V, size].
+        feature: A number of its own, as a multiple of 2^40.
+    """
+    if values.dtype.is_floating:
+        values = tf.bitcast(tf.cast(values, tf.float32), tf.uint32)
+    bits = tf.cast(values, tf.uint64) + tf.constant(feature + 1, tf.uint64)  # never 0
+    if values.shape.rank == 1:
+        return tf.bitcast(mixed_bits(bits), tf.int64)
+    places = tf.bitwise.left_shift(tf.cast(tf.range(values.shape[1]), tf.uint64), tf.constant(48, tf.uint64))
+    return tf.reduce_sum(tf.bitcast(mixed_bits(bits + places), tf.int64), axis=1)

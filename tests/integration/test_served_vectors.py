@@ -20,6 +20,7 @@ from ragged_lists import ragged
 
 from features.dataset import Dataset
 from features.spec.features import VectorFeature
+from features.transform_graph import whole_vectors
 from model import evaluate, export, recommend, recommend_all, report, train
 from model.network.finished_model import FinishedModel
 from model.network.two_tower import load_model
@@ -106,6 +107,7 @@ def test_a_query_is_embedded_as_the_trainer_sees_it(looks: Path, opened: Retriev
         key: ragged([example.get(key, []) for example in examples.values()], dtype)
         for key, dtype in (("query/user", tf.int64), ("query/taste", tf.float32))
     }
+    values["query/taste"] = whole_vectors(values["query/taste"], 2)
     wanted = load_model(str(looks / "model")).encode_queries(values).numpy()
     table = pq.read_table(looks / "raw" / "queries.parquet").to_pylist()
     tastes = {row["query_id"]: row["taste"] for row in table}

@@ -8,6 +8,7 @@ from ragged_lists import ragged
 from training_specs import Rig
 
 from features.dataset import EncodedFeature
+from features.transform_graph import whole_vectors
 from model.training.distinct_views import each_apart, shared
 
 FEATURES = [
@@ -50,7 +51,7 @@ def test_equal_views_are_one_whatever_the_order_of_their_values():
 def test_of_a_vector_the_order_counts():
     look = EncodedFeature("item/look", "look", "vector", None, 0, size=3)
     rows = [[1.0, 0.0, 0.0], [0.0, 1.0, 0.0], [], [1.0, 0.0, 0.0], [0.0, 0.0, 1.0]]
-    found = shared({"item/look": ragged(rows, tf.float32)}, [look])
+    found = shared({"item/look": whole_vectors(ragged(rows, tf.float32), 3)}, [look])
     assert found.view_of.numpy().tolist() == [0, 1, 2, 0, 3]
 
 

@@ -5,6 +5,7 @@ import tensorflow as tf
 from ragged_lists import ragged
 
 from features.dataset import EncodedFeature
+from features.transform_graph import whole_vectors
 from model.network.draws import draw_key
 from model.network.embedding import EmbeddingTables, column_widths, pool, tower_columns
 from model.network.lookups import lookups_of
@@ -64,7 +65,7 @@ def test_a_vector_is_read_at_length_1_or_as_its_default():
     defaults = EmbeddingTables(features, dim=5, seed=0, hashed={}).defaults
     assert defaults["item/look"].numpy().tolist() == [0, 0]
     defaults["item/look"].assign([7.0, 8.0])
-    looks = ragged([[], [3.0, -4.0], [0.0, 0.0], [], [0.0, 2e38]], tf.float32)
+    looks = whole_vectors(ragged([[], [3.0, -4.0], [0.0, 0.0], [], [0.0, 2e38]], tf.float32), 2)
     values = {"item/look": looks, "item/size": ragged([[1.0]] * 5, tf.float32)}
     assert column_widths(features, dim=5) == [2, 1]
     with tf.GradientTape() as tape:
