@@ -22,6 +22,7 @@ from model.network.input import example_parser, readable
 from model.training.ragged_rows import rows_at
 from model.training.stream_files import stream_files
 from model.training.training_batch import TrainingBatch, distinct, id_keys
+from stage.manifest import File
 
 _WHOLE_FILES = 1 << 40
 _EPOCHS = 1 << 40
@@ -122,13 +123,13 @@ def training_batches(
 
 def kept_bytes(dataset: Dataset, *, processes: int) -> int:
     """Bytes of the gzipped training files that each of so many processes keeps decoded: its share, or none."""
-    share = sum(training_file_sizes(dataset)) // processes
+    share = sum(file.size for file in training_files(dataset)) // processes
     return share if share <= _KEPT else 0
 
 
-def training_file_sizes(dataset: Dataset) -> list[int]:
-    """Bytes of each of the gzipped training files."""
-    return [file.size for file in dataset.manifest.files if file.name.startswith("train/")]
+def training_files(dataset: Dataset) -> list[File]:
+    """The gzipped files with training examples."""
+    return [file for file in dataset.manifest.files if file.name.startswith("train/")]
 
 
 def batch_ids(dataset: Dataset, train: Train, *, step: int) -> list[tuple[str, str]]:

@@ -5,6 +5,7 @@ import dataclasses
 import pytest
 from training_specs import Rig, training_spec
 
+from features.spec.features import VectorFeature
 from model.network.input import read_corpus
 from model.train import main
 from model.training import batch_streams
@@ -115,9 +116,9 @@ def test_examples_must_fit_on_the_host(tiny_dataset, monkeypatch):
     spec = training_spec(dataset, "train.input_streams=2")
     monkeypatch.setattr(batch_streams, "_KEPT", 1500)
     # 1,501 bytes are too many for one process, which has two files in memory at a time, 20 times 1,101 bytes; each of
-    # two keeps 750, which take 12 times as many to decode.
+    # two keeps half, which takes 12 times as many to decode.
     assert examples_size(dataset, spec, processes=1) == ExamplesSize(streaming=22020)
-    assert examples_size(dataset, spec, processes=2) == ExamplesSize(decoding=9000)
+    assert examples_size(dataset, spec, processes=2) == ExamplesSize(decoding=9006)
     monkeypatch.setattr(batch_streams, "_KEPT", 0)
     assert examples_size(dataset, spec, processes=2) == ExamplesSize(streaming=12000)
     for examples in (ExamplesSize(decoding=7500), ExamplesSize(streaming=7500)):
@@ -126,6 +127,26 @@ def test_examples_must_fit_on_the_host(tiny_dataset, monkeypatch):
         for host, device in ((22475, None), (14987, 9408)):
             with pytest.raises(StageError, match="on this machine"):
                 check_fits(TINY, NO_ITEMS, examples=examples, host=host, device=device)
+
+
+def test_vectors_of_examples_hardly_shrink(tiny_dataset, monkeypatch):
+    spec, manifest = tiny_dataset.spec, tiny_dataset.manifest
+    sides = {
+        side: part.model_copy(update={"features": part.features | {"look": VectorFeature(kind="vector", size=size)}})
+        for side, part, size in (("query", spec.query, 3), ("item", spec.item, 7))
+    }
+    files = [("train/a", 1000, 20), ("train/b", 900, 10), ("train/c", 790, 20)]
+    files = [manifest.files[0].model_copy(update={"name": name, "size": size, "records": n}) for name, size, n in files]
+    dataset = dataclasses.replace(
+        tiny_dataset, manifest=manifest.model_copy(update={"files": files}), spec=spec.model_copy(update=sides)
+    )
+    train = training_spec(dataset, "train.input_streams=2")
+    # 40 bytes of vectors an example: 800, 400 and, since some are missing, 790, each 5 times; the other 200 and 500
+    # bytes 12 times, or 20 times of the two files that take most, 8,000 and 12,000.
+    assert examples_size(dataset, train, processes=1) == ExamplesSize(decoding=5 * 1990 + 12 * 700)
+    monkeypatch.setattr(batch_streams, "_KEPT", 0)
+    assert examples_size(dataset, train, processes=1) == ExamplesSize(streaming=20_000)
+    assert examples_size(dataset, train, processes=2) == ExamplesSize(streaming=12_000)
 
 
 @pytest.mark.parametrize(
