@@ -22,7 +22,7 @@ Features: TypeAlias = dict[str, tf.RaggedTensor]
 """Key of a feature -> [B, (values)]: int64 codes, float32 numbers; of vectors [B, (1 or 0), size]. No value:
 missing, unknown or masked."""
 
-_RECORDS_AT_ONCE = 1 << 16
+_RECORDS_AT_ONCE = 1 << 13
 
 
 @dataclass(frozen=True)
@@ -135,5 +135,6 @@ def read_corpus(dataset: Dataset) -> Corpus:
     if twice.size:
         raise StageError(f"{dataset.directory}/items: expected every item once, found {ids[twice[0]].decode()} twice")
     counts = np.concatenate([part[ITEM_TRAIN_COUNT].numpy() for part in parts])[order]
-    values = {f.key: tf.gather(tf.concat([part[f.key] for part in parts], axis=0), order) for f in features}
+    # Each part's values go as they are joined, so that one feature at a time is there twice.
+    values = {f.key: tf.gather(tf.concat([part.pop(f.key) for part in parts], axis=0), order) for f in features}
     return Corpus(ids.tolist(), counts, values)
