@@ -19,6 +19,5 @@ def row_ids(values: tf.RaggedTensor) -> tf.Tensor:
     # not 160 (lower quartiles of 40 times 20, one AVX-512 core).
     flat = values.values
     flat = flat if flat.shape.rank == 1 else tf.zeros(tf.shape(flat)[:1])
-    return tf.raw_ops.RaggedTensorToSparse(rt_nested_splits=[values.row_splits], rt_dense_values=flat).sparse_indices[
-        :, 0
-    ]
+    found = tf.raw_ops.RaggedTensorToSparse(rt_nested_splits=[values.row_splits], rt_dense_values=flat)
+    return found.sparse_indices[:, 0]
