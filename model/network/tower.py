@@ -74,6 +74,7 @@ def run_tower_on_shown(
     columns: Sequence[tf.Tensor],
     *,
     shown: tf.Tensor,
+    bias: tf.Tensor,
     defaults: Sequence[tf.Tensor],
     precision: Precision,
 ) -> tf.Tensor:
@@ -86,14 +87,14 @@ def run_tower_on_shown(
         columns: Its input by feature, float32 [B, w] each of K.
         shown: int32 [K]: w, or 0 where every entity has the default. One feature at least has its w: oneDNN ends the
             process at a product of no columns.
+        bias: The first layer's, float32 [U].
         defaults: The features' defaults, float32 [w] each of K.
         precision: As that of `run_tower`.
 
     Returns:
         float32 [B, hidden[-1]].
     """
-    first, widths = tower.layers[0], tf.unstack(shown)
-    kernel = first.kernel.value
+    kernel, widths = tower.layers[0].kernel.value, tf.unstack(shown)
     rows = tf.split(kernel, [feature.shape[1] for feature in columns])
     hidden = tf.concat(
         [tf.where(width > 0, tf.zeros_like(d), d) for width, d in zip(widths, defaults, strict=True)], axis=0
@@ -102,7 +103,7 @@ def run_tower_on_shown(
         tower,
         tf.concat([tf.slice(c, [0, 0], [-1, width]) for width, c in zip(widths, columns, strict=True)], axis=1),
         kernel=tf.concat([tf.slice(r, [0, 0], [width, -1]) for width, r in zip(widths, rows, strict=True)], axis=0),
-        bias=first.bias.value + tf.linalg.matvec(kernel, hidden, transpose_a=True),
+        bias=bias + tf.linalg.matvec(kernel, hidden, transpose_a=True),
         precision=precision,
     )
 

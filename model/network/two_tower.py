@@ -23,6 +23,7 @@ from model.network.item_parts import ItemParts
 from model.network.lookups import Lookups
 from model.network.npz import assign, of_finished, pack, unpack
 from model.network.tower import make_tower, run_tower, run_tower_on_shown
+from model.network.uses import uses
 from stage import storage
 
 WEIGHTS = "weights.npz"
@@ -142,14 +143,15 @@ class TwoTower:
         Returns:
             float32 [part's items, D] each.
         """
-        features, count = self._inputs["item"], parts.shown.shape[0]
-        defaults = [tf.reshape(self.embeddings.defaults[f.key].value, [-1]) for f in features]
+        features, count, tower = self._inputs["item"], parts.shown.shape[0], self._towers["item_tower"]
+        biases = uses(tower.layers[0].bias.value, count)
+        defaults = [uses(tf.reshape(self.embeddings.defaults[f.key].value, [-1]), count) for f in features]
         columns = [tf.split(c, parts.sizes, num=count) for c in self._tower_columns("item", lookups, tables=tables)]
         return [
-            run_tower_on_shown(
-                self._towers["item_tower"], part, shown=parts.shown[number], defaults=defaults, precision=precision
+            run_tower_on_shown(tower, part, shown=shown, bias=bias, defaults=of_part, precision=precision)
+            for part, shown, bias, *of_part in zip(
+                zip(*columns, strict=True), tf.unstack(parts.shown), biases, *defaults, strict=True
             )
-            for number, part in enumerate(zip(*columns, strict=True))
         ]
 
     def project(self, embeddings: tf.Tensor, *, precision: Precision) -> tf.Tensor:

@@ -67,6 +67,22 @@ def test_both_tasks_have_the_negatives_and_the_temperature_that_the_spec_asks_fo
     assert looked_up["ResourceApplyAdam"] == 2 * 2 * 2 + 2 + 4
 
 
+def test_no_sum_of_gradients_depends_on_the_moment(tiny_dataset):
+    """One of three or more begins with any that nothing else reads any more: so nothing else may read one at all."""
+    graph = Rig(tiny_dataset, "ssl.augmentation=rfm").steps().func.graph.as_graph_def()
+    sums = 0
+    for function in graph.library.function:
+        readers = Counter(read for node in function.node_def for read in node.input)
+        operations = {node.name: node.op for node in function.node_def}
+        for node in function.node_def:
+            # What is only looked at, whether it is finite, may be added up in any order.
+            is_check = any(operations.get(read.partition(":")[0]) == "L2Loss" for read in node.input)
+            if node.op == "AddN" and len(node.input) > 2 and not is_check:
+                sums += 1
+                assert [readers[read] for read in node.input] == [1] * len(node.input)
+    assert sums == 3  # of the first layer's kernel, and the second's kernel and bias, by main items and two views
+
+
 def test_what_steps_do_does_not_depend_on_how_many_a_call_takes(tiny_dataset):
     tf.config.experimental.enable_op_determinism()  # as `train` does
     found = []
