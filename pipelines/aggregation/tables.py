@@ -118,7 +118,7 @@ def _faults(rows: pa.RecordBatch, table: RawTable) -> tuple[pa.Array, pa.Array]:
     """Why a row is rejected, string [n], null where it isn't, of several reasons the first; and of a vector what it is.
 
     Returns:
-        The reasons, and what rejects/ shows, binary [n]: no data, so shown whatever `sources.rejects` says.
+        The reasons, and what rejects/ keeps as their content, binary [n].
     """
     nothing = pa.scalar(None, pa.string())
     faults = pc.if_else(valid_ids(rows.column(table.source.id)), nothing, "bad_id")
