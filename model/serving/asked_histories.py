@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 from typing import TypeAlias
 
 from features.spec.spec import Spec
-from model.serving.raw_entities import Entity, as_list_of_texts
+from model.serving.raw_entities import Entity, as_list_of_texts, one_of
 from model.serving.raw_inputs import RAW_HISTORY
 from stage.errors import UsageError
 
@@ -26,7 +26,8 @@ def check_histories(asked: Sequence[str | Entity], queries: Sequence[Entity], *,
     Raises:
         UsageError: If a history is missing or empty, or all that the model would read of it is unknown.
     """
-    for ask, query, has in zip(asked, queries, have_histories(queries, spec=spec, are_read=are_read), strict=True):
+    found = have_histories(queries, spec=spec, are_read=are_read)
+    for place, (ask, query, has) in enumerate(zip(asked, queries, found, strict=True)):
         if spec.session is None or has:
             continue
         needed = f"since every training example has one (session.min_history: {spec.session.min_history})"
@@ -39,8 +40,8 @@ def check_histories(asked: Sequence[str | Entity], queries: Sequence[Entity], *,
         more = ", ..." if len(history) > _IDS_SHOWN else ""
         got = f"only unknown ones: {', '.join(history[:_IDS_SHOWN])}{more}" if history else "none"
         raise UsageError(
-            f'query: history: expected ids of items of this export, {needed}, got {got}; pass "history": [...], the '
-            "latest last"
+            f"{one_of('query', place, of=len(asked))}: history: expected ids of items of this export, {needed}, "
+            f'got {got}; pass "history": [...], the latest last'
         )
 
 

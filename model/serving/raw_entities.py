@@ -31,11 +31,19 @@ def to_tensors(entities: Sequence[Entity], side_name: SideName, *, spec: Spec) -
         UsageError: If one has a feature that the spec doesn't, or a value of another kind.
     """
     keys = raw_keys(spec, side_name)
-    taken = [_taken(entity, side_name, keys=keys) for entity in entities]
+    taken = [
+        _taken(entity, keys=keys, where=one_of(side_name, place, of=len(entities)))
+        for place, entity in enumerate(entities)
+    ]
     return {
         input_name(key): _column([entity.get(feature_name(key)) for entity in taken], feature)
         for key, feature in keys.items()
     }
+
+
+def one_of(side_name: SideName, place: int, *, of: int) -> str:
+    """What an error calls the entity at a place, from 0, of so many that are asked with."""
+    return side_name if of == 1 else f"{side_name} {place + 1} of {of}"
 
 
 def own_id(asked: str | Entity, side_name: SideName, *, spec: Spec) -> str | None:
@@ -86,13 +94,13 @@ def _as_python(value: Any) -> Any:
     return value.tolist() if isinstance(value, np.generic | np.ndarray) else value
 
 
-def _taken(entity: Entity, side_name: SideName, *, keys: Mapping[str, Feature | None]) -> Entity:
+def _taken(entity: Entity, *, keys: Mapping[str, Feature | None], where: str) -> Entity:
     """The entity as the graph takes it: texts for what may stand for them."""
     known = {feature_name(key): feature for key, feature in keys.items()}
     taken: dict[str, Any] = {}
     for name, value in entity.items():
         if name not in known:
-            raise UsageError(f"{side_name}: no feature '{name}'{did_you_mean(str(name), known)}")
+            raise UsageError(f"{where}: no feature '{name}'{did_you_mean(str(name), known)}")
         if value is None:
             continue
         own, feature = _as_python(value), known[name]
@@ -100,7 +108,7 @@ def _taken(entity: Entity, side_name: SideName, *, keys: Mapping[str, Feature | 
         texts = found if isinstance(found, list) else [found]
         if found is None or not all(is_text(text) for text in texts if isinstance(text, str)):
             got = found_instead(own, feature.size) if isinstance(feature, VectorFeature) else repr(value)
-            raise UsageError(f"{side_name}: {name}: expected {wanted}, got {got}")
+            raise UsageError(f"{where}: {name}: expected {wanted}, got {got}")
         taken[name] = found
     return taken
 

@@ -27,6 +27,7 @@ from model.serving.raw_entities import (
     Entity,
     as_list_of_texts,
     as_text,
+    one_of,
     own_id,
     padded,
     to_tensors,
@@ -212,12 +213,12 @@ class Retriever:
         known = [self._row_or_features(item) if isinstance(item, str) else item for item in asked]
         by_row = {place: item for place, item in enumerate(known) if isinstance(item, int)}
         found = np.empty((len(asked), self.spec.model.hidden[-1]), np.float32)
+        if len(by_row) < len(asked):
+            # Those by row too, as items without features: an error then counts as the caller does.
+            features = [{} if isinstance(item, int) else item for item in known]
+            found[:] = self._embed(to_tensors(features, "item", spec=self.spec), "item")
         if by_row:
             found[list(by_row)] = self._embeddings_at(list(by_row.values()))
-        by_features = {place: item for place, item in enumerate(known) if not isinstance(item, int)}
-        if by_features:
-            tensors = to_tensors(list(by_features.values()), "item", spec=self.spec)
-            found[list(by_features)] = self._embed(tensors, "item")
         return found
 
     def embed_tensors(self, tensors: Mapping[str, tf.Tensor], side_name: SideName) -> Embeddings:
@@ -348,11 +349,11 @@ class Retriever:
         return {name: value for name, value in values.items() if value is not None}
 
 
-def _id_or_features(ask: Ask, side_name: SideName) -> str | Entity:
+def _id_or_features(ask: Ask, where: str) -> str | Entity:
     """What is asked with, an id as a text."""
     found = ask if isinstance(ask, Mapping) else as_text(ask)
     if found is None:
-        raise UsageError(f"{side_name}: expected an id or features by name, got {reprlib.repr(ask)}")
+        raise UsageError(f"{where}: expected an id or features by name, got {reprlib.repr(ask)}")
     return found
 
 
@@ -361,7 +362,8 @@ def _asked(asks: Sequence[Ask], side_name: SideName) -> list[str | Entity]:
     if isinstance(asks, str | bytes | Mapping):
         several = "queries" if side_name == "query" else "items"
         raise UsageError(f"{several}: expected a list of ids, or of features by name, got {reprlib.repr(asks)}")
-    return [_id_or_features(ask, side_name) for ask in asks]
+    listed = list(asks)
+    return [_id_or_features(ask, one_of(side_name, place, of=len(listed))) for place, ask in enumerate(listed)]
 
 
 def _load_graph(local: str, directory: str) -> Any:

@@ -160,6 +160,10 @@ def test_embeddings_are_had_by_id_or_by_features(sample: Sample) -> None:
     np.testing.assert_allclose(opened.embed_items(ids) @ by_id[1], list(scores.values()), atol=1e-6)
     with pytest.raises(UsageError, match="item 'perll': not one of the 3,000 of this export; did you mean 'perl'"):
         opened.embed_items(["perll"])
+    with pytest.raises(UsageError, match=r"^item 3 of 3: installed_size: expected a number, got 'x'"):
+        opened.embed_items(["git", {}, {"installed_size": "x"}])
+    with pytest.raises(UsageError, match=r"^query 2 of 2: expected an id or features by name, got 3.5"):
+        opened.embed_queries(["git", 3.5])  # type: ignore[list-item]
     with pytest.raises(UsageError, match="queries: expected a list of ids, or of features by name, got 'perl'"):
         opened.recommend_all("perl")
 

@@ -54,6 +54,13 @@ def test_a_query_without_a_known_history_is_refused(asked: Any, features: Any, m
     check(asked, features, min_history=0)
 
 
+def test_of_several_queries_the_one_without_is_named() -> None:
+    spec = small_spec(log={"timestamp": "at"}, item={"song": "id"}, split={"method": "query_hash"}, session={})
+    asked = [{"history": ["a51"]}, {}]
+    with pytest.raises(UsageError, match=r"^query 2 of 2: history: expected ids .* got none; pass"):
+        check_histories(asked, asked, spec=spec, are_read=lambda histories: list(map(bool, histories)))
+
+
 def test_a_known_item_among_the_latest_is_a_history() -> None:
     check({}, {"history": ["a51", "nope"]})
     check({}, {"history": [7]})

@@ -194,6 +194,16 @@ def test_values_of_another_kind_are_refused(spec_of_apps: Any, name: str, value:
     assert str(refused.value) == f"item: {name}: expected {wanted}, got {value!r}"
 
 
+@pytest.mark.parametrize(
+    ("third", "message"),
+    [({"size": "3"}, "size: expected a number, got '3'"), ({"sizes": 3}, "no feature 'sizes'; did you mean 'size'?")],
+)
+def test_of_several_the_one_that_is_refused_is_named(spec_of_apps: Any, third: Any, message: str) -> None:
+    with pytest.raises(UsageError) as refused:
+        to_tensors([{}, {"size": 3}, third, third], "item", spec=spec_of_apps)
+    assert str(refused.value) == f"item 3 of 4: {message}"
+
+
 def test_vectors_are_lists_of_as_many_numbers_as_the_spec_says() -> None:
     spec = small_spec(item={"app": "id", "image": {"kind": "vector", "size": 3}})
     given: list[Any] = [
