@@ -6,8 +6,9 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from pipelines.raw_logs import debian, debian_sample, wikispeedia
+from pipelines.raw_logs import debian, debian_sample, movielens, wikispeedia
 from pipelines.raw_logs.left_out import LeftOut
+from pipelines.raw_logs.public_files import required_file
 from pipelines.raw_logs.raw_output import RawOutput
 from stage import storage
 from stage.command_line import run_process
@@ -16,6 +17,8 @@ from stage.instant import from_microseconds
 from stage.output import refuse_within
 from stage.parser import Parser
 from stage.whole_number import whole_number
+
+_WIKISPEEDIA = "SNAP's wikispeedia_paths-and-graph"
 
 
 @dataclass(frozen=True)
@@ -37,10 +40,9 @@ def convert_wikispeedia(arguments: argparse.Namespace) -> Converted:
         StageError: If a file is missing or can't be read, or leaves no articles or links.
     """
     directory, left_out = arguments.input, LeftOut()
-    if not os.path.isdir(directory):
-        raise StageError(f"{directory}: expected the directory of SNAP's wikispeedia_paths-and-graph")
+    _refuse_file(directory, of=_WIKISPEEDIA)
     columns = {"articles": 1, "categories": 2, "links": 2, "paths_finished": 5, "paths_unfinished": 6}
-    files = {name: wikispeedia.required_file(directory, f"{name}.tsv") for name in columns}
+    files = {name: required_file(directory, f"{name}.tsv", of=_WIKISPEEDIA) for name in columns}
     lines = {
         name: list(wikispeedia.read_table(path, columns=columns[name], left_out=left_out))
         for name, path in files.items()
@@ -68,6 +70,11 @@ def convert_wikispeedia(arguments: argparse.Namespace) -> Converted:
             "paragraph is empty"
         ]
     return Converted(tables, [*files.values(), *paragraph_files], left_out, notes)
+
+
+def _refuse_file(path: str, *, of: str) -> None:
+    if not os.path.isdir(path):
+        raise StageError(f"{path}: expected the directory of {of}")
 
 
 def by_day(rows: Iterable[dict[str, Any]]) -> dict[str, list[dict[str, Any]]]:
@@ -102,9 +109,32 @@ def convert_debian(arguments: argparse.Namespace) -> Converted:
     return Converted({"interactions": rows, "items": items}, [arguments.input], left_out, [])
 
 
+def convert_movielens(arguments: argparse.Namespace) -> Converted:
+    """Ratings of movies by users.
+
+    Raises:
+        StageError: If a file is missing or can't be read, or leaves no users, movies or ratings.
+    """
+    _refuse_file(arguments.input, of="GroupLens's ml-100k or ml-1m")
+    archive, paths = movielens.find_archive(arguments.input)
+    left_out = LeftOut()
+    users, items = (
+        movielens.entities(paths[table.name], table, left_out=left_out) for table in (archive.users, archive.movies)
+    )
+    ratings = movielens.ratings(
+        paths[archive.ratings.name],
+        archive.ratings,
+        users={row["user_id"] for row in users},
+        movies={row["item_id"] for row in items},
+        left_out=left_out,
+    )
+    return Converted({"interactions": list(ratings), "users": users, "items": items}, [*paths.values()], left_out, [])
+
+
 CONVERTERS: dict[str, Callable[[argparse.Namespace], Converted]] = {
     "wikispeedia": convert_wikispeedia,
     "debian": convert_debian,
+    "movielens": convert_movielens,
 }
 
 
@@ -113,7 +143,8 @@ def _parser() -> Parser:
         prog="ssl-two-tower convert",
         description="Turns public files, as they are downloaded, into a raw directory.\n\n"
         "  wikispeedia  the directory of SNAP's wikispeedia_paths-and-graph: links and clicks between articles\n"
-        "  debian       a Packages index, plain, .gz or .xz: which source packages need which others",
+        "  debian       a Packages index, plain, .gz or .xz: which source packages need which others\n"
+        "  movielens    the directory of GroupLens's ml-100k or ml-1m: users' ratings of movies",
         example="ssl-two-tower convert debian --input Packages.xz --output raw/debian",
     )
     parser.add_argument("source", metavar="SOURCE", help=f"one of {', '.join(CONVERTERS)}")

@@ -18,6 +18,23 @@ def find_file(directory: str, name: str) -> str | None:
     return None
 
 
+def required_file(directory: str, name: str, *, of: str) -> str:
+    """Path of a file that a conversion can't do without.
+
+    Args:
+        directory: Where it is looked for.
+        name: Its name.
+        of: What it is one of.
+
+    Raises:
+        StageError: If it isn't there.
+    """
+    path = find_file(directory, name)
+    if path is None:
+        raise StageError(f"{directory}: expected {name} or {name}.gz of {of}, found neither")
+    return path
+
+
 def read_lines(path: str) -> Iterator[tuple[int, bytes]]:
     """Reads a file line by line; what it is compressed with is told by its first bytes.
 

@@ -20,7 +20,6 @@ from features.times import LATEST
 from pipelines.raw_logs.left_out import LeftOut
 from pipelines.raw_logs.public_files import find_file, read_lines
 from stage import storage
-from stage.errors import StageError
 
 Row: TypeAlias = dict[str, Any]
 
@@ -216,17 +215,3 @@ def first_paragraph(text: str) -> str:
         if len(words) >= WORDS_OF_A_PARAGRAPH and "Related subjects:" not in block and not words[0].startswith("#"):
             return " ".join(words)
     return ""
-
-
-def required_file(directory: str, name: str) -> str:
-    """Path of a file that the conversion can't do without.
-
-    Raises:
-        StageError: If it isn't there.
-    """
-    path = find_file(directory, name)
-    if path is None:
-        raise StageError(
-            f"{directory}: expected {name} or {name}.gz of SNAP's wikispeedia_paths-and-graph, found neither"
-        )
-    return path

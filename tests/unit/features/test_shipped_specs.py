@@ -9,10 +9,10 @@ from model.comparison.studies import Study
 
 RESULTS = Path(__file__).parents[3] / "results"
 PAGES = {"wikispeedia-links", "wikispeedia-links-text", "wikispeedia-clicks", "wikispeedia-daily", "debian"}
-USERS = {"synthetic", "wikispeedia-sessions", "wikispeedia-users"}
+USERS = {"movielens", "synthetic", "wikispeedia-sessions", "wikispeedia-users"}
 
 
-def test_eight_specs_ship():
+def test_nine_specs_ship():
     assert set(shipped_names()) == PAGES | USERS
 
 
@@ -73,6 +73,13 @@ def test_users_have_nothing_but_their_id():
     assert [(name, f.kind) for name, f in spec.query.features.items()] == [("user", "id")]
     assert (spec.sources.interactions.query_id, spec.sources.queries) == ("user_id", None)
     assert (spec.split.method, spec.item) == ("pair_hash", load_spec("wikispeedia-sessions").item)
+
+
+def test_users_of_movielens_have_features_and_like_what_they_give_four_stars():
+    spec = load_spec("movielens")
+    assert [f.kind for f in spec.query.features.values()] == ["id", "numeric", *["categorical"] * 3]
+    log = spec.sources.interactions
+    assert (log.event, log.positive_events, log.timestamp_unit) == ("rating", ["4", "5"], "s")
 
 
 def test_daily_is_clicks_in_partitions_by_date():
