@@ -115,7 +115,7 @@ def convert_movielens(arguments: argparse.Namespace) -> Converted:
     Raises:
         StageError: If a file is missing or can't be read, or leaves no users, movies or ratings.
     """
-    _refuse_file(arguments.input, of="GroupLens's ml-100k or ml-1m")
+    _refuse_file(arguments.input, of=movielens.NAMES)
     archive, paths = movielens.find_archive(arguments.input)
     left_out = LeftOut()
     users, items = (
@@ -144,7 +144,7 @@ def _parser() -> Parser:
         description="Turns public files, as they are downloaded, into a raw directory.\n\n"
         "  wikispeedia  the directory of SNAP's wikispeedia_paths-and-graph: links and clicks between articles\n"
         "  debian       a Packages index, plain, .gz or .xz: which source packages need which others\n"
-        "  movielens    the directory of GroupLens's ml-100k or ml-1m: users' ratings of movies",
+        "  movielens    the directory of GroupLens's ml-100k or ml-1m, or RecBole's ml-100k: users' ratings of movies",
         example="ssl-two-tower convert debian --input Packages.xz --output raw/debian",
     )
     parser.add_argument("source", metavar="SOURCE", help=f"one of {', '.join(CONVERTERS)}")
@@ -178,7 +178,7 @@ def main(argv: Sequence[str]) -> None:
     if arguments.sample_sources is not None and arguments.source != "debian":
         raise UsageError(f"--sample-sources: {arguments.source} takes no sample, only debian does")
     if arguments.by_day and arguments.source != "wikispeedia":
-        raise UsageError(f"--by-day: {arguments.source} has no times, only wikispeedia has")
+        raise UsageError(f"--by-day: {arguments.source} isn't written by day, only wikispeedia is")
     if arguments.seed is not None and arguments.sample_sources is None:
         raise UsageError("--seed: expected --sample-sources beside it, since nothing else is drawn")
     refuse_within(arguments.output, arguments.input, named="--input")

@@ -1,8 +1,8 @@
-"""MovieLens (GroupLens's ml-100k and ml-1m) as rows: users with what is known of them, movies, and ratings.
+"""MovieLens as rows: users with what is known of them, movies, and ratings.
 
-A query is a user, an item a movie; ids are the files' own. Both archives hold three files, which differ in names,
-order and separators. Ratings of a user or a movie that the archive lacks are left out and counted, as is what can't be
-parsed.
+A query is a user, an item a movie; ids are the files' own. GroupLens's ml-100k and ml-1m, and RecBole's copy of the
+former, are three files each, which differ in names, order and separators. Ratings of a user or a movie that is in no
+file are left out and counted, as is what can't be parsed.
 """
 
 import os
@@ -38,11 +38,12 @@ class Table:
     columns: int
     to_row: Callable[[Sequence[str]], Row | None]
     """Its values -> the row that is written, None if one of them is none."""
+    has_header: bool = False
 
 
 @dataclass(frozen=True)
 class Archive:
-    """What GroupLens packs together."""
+    """Files that are packed together."""
 
     name: str
     ratings: Table
@@ -73,6 +74,11 @@ def _user(*, user: str, age: str, gender: str, occupation: str, zip_code: str) -
     return {"user_id": user, "age": int(age), "gender": gender, "occupation": occupation, "region": zip_code[:1]}
 
 
+def _user_of_100k(values: Sequence[str]) -> Row | None:
+    user, age, gender, occupation, zip_code = values
+    return _user(user=user, age=age, gender=gender, occupation=occupation, zip_code=zip_code)
+
+
 def _movie(*, movie: str, title: str, genres: list[str]) -> Row:
     """A movie; its year stands in parentheses behind most titles."""
     years = _YEAR.findall(title)
@@ -87,24 +93,34 @@ def _movie_of_100k(values: Sequence[str]) -> Row | None:
     return _movie(movie=movie, title=title, genres=genres)
 
 
+def _movie_of_recbole(values: Sequence[str]) -> Row:
+    movie, title, year, genres = values
+    return _movie(movie=movie, title=f"{title} ({year})" if year else title, genres=genres.split(" "))
+
+
 ARCHIVES = (
     Archive(
-        "ml-100k",
+        "GroupLens's ml-100k",
         ratings=Table("u.data", "\t", 4, _rating),
-        users=Table(
-            "u.user", "|", 5, lambda v: _user(user=v[0], age=v[1], gender=v[2], occupation=v[3], zip_code=v[4])
-        ),
+        users=Table("u.user", "|", 5, _user_of_100k),
         movies=Table("u.item", "|", 5 + len(_GENRES_OF_100K), _movie_of_100k),
     ),
     Archive(
-        "ml-1m",
+        "GroupLens's ml-1m",
         ratings=Table("ratings.dat", "::", 4, _rating),
         users=Table(
             "users.dat", "::", 5, lambda v: _user(user=v[0], gender=v[1], age=v[2], occupation=v[3], zip_code=v[4])
         ),
         movies=Table("movies.dat", "::", 3, lambda v: _movie(movie=v[0], title=v[1], genres=v[2].split("|"))),
     ),
+    Archive(
+        "RecBole's ml-100k",
+        ratings=Table("ml-100k.inter", "\t", 4, _rating, has_header=True),
+        users=Table("ml-100k.user", "\t", 5, _user_of_100k, has_header=True),
+        movies=Table("ml-100k.item", "\t", 4, _movie_of_recbole, has_header=True),
+    ),
 )
+NAMES = "GroupLens's ml-100k or ml-1m, or RecBole's ml-100k"
 
 
 def find_archive(directory: str) -> tuple[Archive, dict[str, str]]:
@@ -115,15 +131,15 @@ def find_archive(directory: str) -> tuple[Archive, dict[str, str]]:
     """
     for archive in ARCHIVES:
         if find_file(directory, archive.ratings.name):
-            of = f"GroupLens's {archive.name}"
-            return archive, {table.name: required_file(directory, table.name, of=of) for table in archive.tables}
+            of_table = {table.name: required_file(directory, table.name, of=archive.name) for table in archive.tables}
+            return archive, of_table
     if find_file(directory, "ratings.csv"):
         raise StageError(
-            f"{directory}: expected ml-100k or ml-1m, found ratings.csv, which needs no conversion: a spec can name "
+            f"{directory}: expected {NAMES}, found ratings.csv, which needs no conversion: a spec can name "
             "it and movies.csv (docs/data.md, Ratings and clicks)"
         )
-    names = " or ".join(archive.ratings.name for archive in ARCHIVES)
-    raise StageError(f"{directory}: expected {names} of GroupLens's ml-100k or ml-1m, found neither")
+    names = ", ".join(archive.ratings.name for archive in ARCHIVES)
+    raise StageError(f"{directory}: expected one of {names}, of {NAMES}, found none")
 
 
 def read_rows(path: str, table: Table, *, left_out: LeftOut) -> Iterator[tuple[str, Row]]:
@@ -142,7 +158,7 @@ def read_rows(path: str, table: Table, *, left_out: LeftOut) -> Iterator[tuple[s
     """
     name = os.path.basename(path)
     for number, content in read_lines(path):
-        if not content:
+        if not content or (number == 1 and table.has_header):
             continue
         place, values = f"{name}:{number}", _text(content).split(table.separator)
         if len(values) != table.columns:

@@ -24,6 +24,16 @@ OF_1M = {
     "users.dat": "7::F::1::10::48067\n9::M::56::16::\n",
     "movies.dat": "2::Misérables, Les (1995)::Drama|Musical\n",
 }
+OF_RECBOLE = {
+    "ml-100k.inter": "user_id:token\titem_id:token\trating:float\ttimestamp:float\n7\t2\t5\t881250949\n",
+    "ml-100k.user": (
+        "user_id:token\tage:token\tgender:token\toccupation:token\tzip_code:token\n7\t24\tM\twriter\t85711\n"
+    ),
+    "ml-100k.item": (
+        "item_id:token\tmovie_title:token_seq\trelease_year:token\tclass:token_seq\n"
+        "2\tLes Misérables\t1995\tChildren's Sci-Fi\n267\tunknown\t\tunknown\n"
+    ),
+}
 
 
 def archive(tmp_path: Path, files: dict[str, str], *, encoding: str = "latin-1") -> Path:
@@ -72,6 +82,20 @@ def test_ml_1m_has_the_same_tables(tmp_path: Path, encoding: str) -> None:
     ]
 
 
+def test_recbole_s_copy_has_the_titles_of_the_original(tmp_path: Path) -> None:
+    convert(archive(tmp_path, OF_RECBOLE, encoding="utf-8"), tmp_path / "raw")
+    assert rows_of(tmp_path / "raw", "interactions") == [
+        {"query_id": "7", "item_id": "2", "rating": 5, "timestamp": 881250949}
+    ]
+    assert rows_of(tmp_path / "raw", "users") == [
+        {"user_id": "7", "age": 24, "gender": "M", "occupation": "writer", "region": "8"}
+    ]
+    assert rows_of(tmp_path / "raw", "items") == [
+        {"item_id": "2", "title": "Les Misérables (1995)", "year": 1995, "genres": ["Children's", "Sci-Fi"]},
+        {"item_id": "267", "title": "unknown", "year": None, "genres": ["unknown"]},
+    ]
+
+
 @pytest.mark.parametrize(
     ("name", "line", "reason", "where"),
     [
@@ -105,8 +129,8 @@ def test_what_cannot_be_used_is_left_out_and_counted(
     [
         (["u.data", "u.user"], "expected u.item or u.item.gz of GroupLens's ml-100k, found neither"),
         (["ratings.dat", "movies.dat"], "expected users.dat or users.dat.gz of GroupLens's ml-1m, found neither"),
-        (["ratings.csv", "movies.csv"], "expected ml-100k or ml-1m, found ratings.csv, which needs no conversion"),
-        ([], "expected u.data or ratings.dat of GroupLens's ml-100k or ml-1m, found neither"),
+        (["ratings.csv", "movies.csv"], "expected .*, found ratings.csv, which needs no conversion"),
+        ([], "expected one of u.data, ratings.dat, ml-100k.inter, of GroupLens's ml-100k or ml-1m, or .*, found none"),
     ],
 )
 def test_a_directory_without_a_whole_archive_is_refused(tmp_path: Path, files: list[str], message: str) -> None:
