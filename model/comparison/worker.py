@@ -3,7 +3,6 @@
 It outlives a training because importing TensorFlow and reading the dataset would take a third of a short one.
 """
 
-import gc
 import json
 import os
 import sys
@@ -11,7 +10,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property, partial
 
-import keras
 import numpy as np
 import pyarrow as pa
 import tensorflow as tf
@@ -25,6 +23,7 @@ from features.spec.file import build_spec
 from features.spec.spec import Spec
 from features.split import SplitName
 from model.comparison.cold_correction import bounds, largest_shift, shifted
+from model.comparison.ended_trainings import release_trainings
 from model.comparison.packed import pack_flags
 from model.comparison.peer_embeddings import PeerEmbeddings, Peers, feature_columns
 from model.comparison.peer_training import best_epoch
@@ -117,8 +116,7 @@ class Workbench:
             except Diverged as error:
                 storage.delete(request.directory)
                 found = {"failure": str(error)}
-            keras.backend.clear_session()
-            gc.collect()
+            release_trainings()
         return found | {"cpu_seconds": round(_cpu_seconds() - started, 1)}
 
     def _train(self, request: TrainRequest) -> Json:

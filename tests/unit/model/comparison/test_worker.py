@@ -1,5 +1,6 @@
 """What a worker answers, held to what train and evaluate say of the same dataset."""
 
+import gc
 import shutil
 import subprocess
 import sys
@@ -9,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 import pytest
+from tensorflow.python.framework.func_graph import FuncGraph
 
 from features.spec.evaluate import Evaluate
 from features.spec.file import build_spec
@@ -62,6 +64,8 @@ def test_a_training_is_that_of_train_and_its_ranking_that_of_evaluate(workbench,
         for name in SLICES:
             assert ranking.metrics[name] == pytest.approx(expected[split][name], abs=1e-6)
     assert not (tmp_path / "work").exists()
+    # TensorFlow would keep the graphs of all trainings.
+    assert not [g for g in gc.get_objects() if isinstance(g, FuncGraph) and g.name == "take_some"]
 
     shapes = workbench.answer(ShapesRequest())
     shape = unpack_shape(PackedShape.model_validate(shapes["test"]), source="test")
