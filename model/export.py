@@ -121,7 +121,9 @@ def export(
         if exact:
             graph.add_items(ItemTable(items.ids, items.titles, embeddings=items.embeddings, scratch=scratch))
         with written_to(output):
-            tf.saved_model.save(graph, local, signatures=graph.signatures())
+            # A process that opens a new export each night would keep all of them by their gradients.
+            options = tf.saved_model.SaveOptions(experimental_custom_gradients=False)
+            tf.saved_model.save(graph, local, signatures=graph.signatures(), options=options)
             projected = write_projector(items, storage.join(local, PROJECTOR), most=spec.export.projector_items)
     # By row of the index.
     write_parquet(storage.join(output, ITEMS), items.entities)

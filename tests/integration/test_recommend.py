@@ -1,5 +1,6 @@
 """An export, asked by our commands and Python: what it recommends, and what it refuses."""
 
+import gc
 import json
 import re
 import shutil
@@ -15,6 +16,7 @@ import tensorflow as tf
 from exports import Json, Sample, encoded
 from in_process import run
 from peak_memory import with_peak
+from tensorflow.python.framework.func_graph import FuncGraph
 
 from features.shards import shard_of
 from features.spec.file import load_spec
@@ -64,6 +66,18 @@ def test_queries_stay_known_when_the_export_is_removed(
     unknown = f"perl{others.index(mine)}"
     with pytest.raises(UsageError, match=f"^query '{unknown}': not one of those of this export"):
         opened.query(unknown)
+
+
+def test_an_export_that_is_opened_and_let_go_leaves_no_graph_behind(sample: Sample) -> None:
+    """Else a service that opens a new one each night would grow by all of them."""
+
+    def graphs() -> int:
+        gc.collect()
+        return sum(isinstance(one, FuncGraph) for one in gc.get_objects())
+
+    before = graphs()
+    assert Retriever.open(str(sample.exported)).recommend("perl", top_k=1)
+    assert graphs() == before
 
 
 def test_a_query_is_not_recommended_to_itself(sample: Sample) -> None:
