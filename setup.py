@@ -44,7 +44,7 @@ setup(
         "fastavro>=1.9",
         "google-crc32c>=1.6",
         "isal>=1.7",
-        "numpy>=2.0",
+        "numpy>=2.2",  # the first whose savez takes allow_pickle, and doesn't store it as an array
         "orjson>=3.10",
         "pandas>=2.2.2,<2.4",  # tfx-bsl brings it and Beam imports it; the upper bound is that of Beam's extras
         "pyarrow>=17",

@@ -3,7 +3,7 @@
 import zipfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from typing import IO, TypeAlias
+from typing import TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -22,18 +22,10 @@ class Unusable(StageError):  # noqa: N818  (what the file is, in a word)
 def pack(path: str, arrays: Mapping[str, npt.ArrayLike | tf.Variable]) -> None:
     """Writes a .npz file, whole or not at all, one array in memory at a time.
 
-    Its bytes are the same for the same arrays, which np.savez's are not, and it holds no pickles.
+    Its bytes are the same for the same arrays, and it holds no pickles.
     """
-    storage.write_file(path, lambda file: _pack(file, arrays))
-
-
-def _pack(file: IO[bytes], arrays: Mapping[str, npt.ArrayLike | tf.Variable]) -> None:
-    with zipfile.ZipFile(file, "w") as archive:
-        for name, array in sorted(arrays.items()):
-            with archive.open(zipfile.ZipInfo(f"{name}.npy"), "w", force_zip64=True) as member:
-                # A variable that lies on several devices is no array to numpy, but has its numbers.
-                found = array.numpy() if hasattr(array, "numpy") else np.asanyarray(array)
-                np.lib.format.write_array(member, found, allow_pickle=False)
+    in_order = dict(sorted(arrays.items()))
+    storage.write_file(path, lambda file: np.savez(file, allow_pickle=False, **in_order))
 
 
 def unpack(path: str) -> dict[str, npt.NDArray[np.generic]]:

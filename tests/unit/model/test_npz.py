@@ -1,5 +1,7 @@
 """Weights there and back."""
 
+import zipfile
+
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -13,6 +15,8 @@ def test_pack_gives_the_same_bytes_for_the_same_arrays(tmp_path):
     pack(str(tmp_path / "x.npz"), arrays)
     pack(str(tmp_path / "y.npz"), dict(reversed(arrays.items())))
     assert (tmp_path / "x.npz").read_bytes() == (tmp_path / "y.npz").read_bytes()
+    with zipfile.ZipFile(tmp_path / "x.npz") as archive:
+        assert {member.date_time for member in archive.infolist()} == {(1980, 1, 1, 0, 0, 0)}
     found = unpack(str(tmp_path / "x.npz"))
     assert found.keys() == arrays.keys()
     np.testing.assert_array_equal(found["b/c"], arrays["b/c"])
