@@ -8,7 +8,6 @@ from collections.abc import Sequence
 import tensorflow as tf
 
 from features.dataset import Dataset
-from features.entities import entity_schema
 from features.pseudonyms import digests_of
 from features.spec.digest import spec_digest
 from features.spec.features import SideName
@@ -20,7 +19,7 @@ from model.network.two_tower import load_towers
 from model.options.export import make_parser
 from model.ranking.candidates import Candidates, read_candidates
 from model.ranking.context import check_context
-from model.ranking.entity_features import check_columns, check_vector_sizes
+from model.ranking.entity_features import check_entities
 from model.ranking.reencoding import check_same_mode
 from model.ranking.scores import Embeddings
 from model.serving.entities_to_export import write_dataset_items, write_queries
@@ -176,9 +175,7 @@ def _check_fits(model: FinishedModel, dataset: Dataset, *, spec: Spec, exact: bo
         )
     sides: list[SideName] = ["item", "query"] if spec.export.queries or not exact else ["item"]
     for side in sides:
-        of_dataset, expected = (entity_schema(one.sides[side]) for one in (dataset.spec, spec))
-        check_columns(of_dataset, expected, where=f"{dataset.directory}: {side}")
-        check_vector_sizes(dataset, side, spec=spec)
+        check_entities(dataset, side, spec=spec)
     if not exact:
         check_context(dataset, model)
 

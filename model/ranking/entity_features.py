@@ -10,9 +10,8 @@ import pyarrow.compute as pc
 import tensorflow as tf
 
 from features.dataset import Dataset, Entities
-from features.entities import entity_schema
 from features.known_ids import KnownIds
-from features.spec.features import SideName, VectorFeature
+from features.spec.features import SideName, columns_read
 from features.spec.spec import Spec
 from features.transform_graph import DTYPES, TransformGraph
 from features.transform_inputs import to_transform_batch, transform_inputs
@@ -38,7 +37,7 @@ def encode_entities(dataset: Dataset, kind: Entities, *, ids: Ids, model: Finish
         The encoded features of E entities, in the order of ids.
 
     Raises:
-        StageError: If an entity isn't there, or one of its features isn't or is of another type.
+        StageError: If an entity isn't there; or as `check_entities`.
     """
     spec, transform = model.spec, TransformGraph(model.transform_directory, model.spec)
     wanted = pa.array([i.decode() for i in ids], pa.string())
@@ -67,13 +66,11 @@ def entity_blocks(dataset: Dataset, kind: Entities, *, spec: Spec, ids: pa.Array
         ids: Which of them; None: all.
 
     Raises:
-        StageError: If one of the spec's features isn't there or is of another type.
+        StageError: As `check_entities`.
     """
-    expected = entity_schema(spec.sides[SIDES[kind]])
+    check_entities(dataset, SIDES[kind], spec=spec)
     wanted = None if ids is None else KnownIds(ids)
     for table in dataset.entities(kind):
-        check_columns(table.schema, expected, where=f"{dataset.directory}/entities")
-        check_vector_sizes(dataset, SIDES[kind], spec=spec)
         rows = table if wanted is None else table.filter(pa.array(wanted.index(table["id"]) >= 0))
         for start in range(0, rows.num_rows, ENTITIES_AT_ONCE):
             yield rows.slice(start, ENTITIES_AT_ONCE)
@@ -92,41 +89,25 @@ def transform_tensors(entities: pa.Table, side_name: SideName, *, spec: Spec) ->
     return {key: _ragged(batch[key], DTYPES[kind]) for key, kind in kinds if key.startswith(f"{side_name}/")}
 
 
-def check_columns(schema: pa.Schema, expected: pa.Schema, *, where: str) -> None:
-    """Checks that entities have the features that a model reads.
+def check_entities(dataset: Dataset, side_name: SideName, *, spec: Spec) -> None:
+    """Checks that a dataset's queries, or items, have the features that a model reads.
+
+    Args:
+        dataset: Where they lie.
+        side_name: Their side.
+        spec: The model's.
 
     Raises:
-        StageError: If one isn't there or is of another type.
+        StageError: If they lack one, or have it of another type, or as vectors of another size.
     """
-    for field in expected:
-        if not field.name.startswith("feature/"):
-            continue
-        if field.name not in schema.names:
+    theirs, expected = (columns_read(f"{side_name}.features", one.sides[side_name]) for one in (dataset.spec, spec))
+    for key, (_, kind) in expected.items():
+        _, found = theirs.get(key, (None, None))
+        if found != kind:
+            has = "lacks it" if found is None else f"has {found}"
             raise StageError(
-                f"{where}: the model reads {field.name}, which these entities lack: use a dataset whose "
-                "spec declares this feature, or a model of this dataset's spec"
-            )
-        if schema.field(field.name).type != field.type:
-            raise StageError(
-                f"{where}: the model reads {field.name} as {field.type}, these entities hold it as "
-                f"{schema.field(field.name).type}: use a dataset whose spec declares the same kind"
-            )
-
-
-def check_vector_sizes(dataset: Dataset, side_name: SideName, *, spec: Spec) -> None:
-    """Checks that a dataset's vectors are as long as those that a model reads.
-
-    Raises:
-        StageError: If one isn't.
-    """
-    for name, feature in spec.sides[side_name].features.items():
-        if not isinstance(feature, VectorFeature):
-            continue
-        theirs = dataset.spec.sides[side_name].features[name]
-        if isinstance(theirs, VectorFeature) and theirs.size != feature.size:
-            raise StageError(
-                f"{dataset.directory}/entities: the model reads {side_name}/{name} as vectors of {feature.size}, these "
-                f"entities hold vectors of {theirs.size}: use a dataset whose spec declares the same size"
+                f"{dataset.directory}: the model reads {key} as {kind}, this dataset {has}: use a dataset whose spec "
+                "declares the same, or a model of this dataset's spec"
             )
 
 

@@ -125,14 +125,14 @@ OTHER_KIND = {"debtags": {"kind": "numeric"}}
         ),
         *(
             ("debian", {side: LACKS}, {},
-             f"OTHER: {side}: the model reads feature/debtags, which these entities lack: use a dataset whose spec "
-             "declares this feature, or a model of this dataset's spec")
+             f"OTHER: the model reads {side}.features.debtags as a list, this dataset lacks it: use a dataset whose "
+             "spec declares the same, or a model of this dataset's spec")
             for side in ("item", "query")
         ),
         (
             "debian", {"item": OTHER_KIND, "query": OTHER_KIND}, {},
-            "OTHER: item: the model reads feature/debtags as list<item: string>, these entities hold it as double: "
-            "use a dataset whose spec declares the same kind",
+            "OTHER: the model reads item.features.debtags as a list, this dataset has a number: use a dataset whose "
+            "spec declares the same, or a model of this dataset's spec",
         ),
     ],
 )  # fmt: skip
@@ -161,7 +161,7 @@ def test_queries_that_are_not_served_need_no_features() -> None:
     spec = load_spec("debian", ["export.queries=false"], verb="export")
     export._check_fits(model, other, spec=spec, exact=True)
     # An index is measured with queries.
-    with pytest.raises(StageError, match=r"^OTHER: query: the model reads feature/debtags, which these entities lack"):
+    with pytest.raises(StageError, match=r"^OTHER: the model reads query\.features\.debtags as a list, .* lacks it"):
         export._check_fits(model, other, spec=spec, exact=False)
 
 

@@ -3,7 +3,6 @@
 import json
 import random
 import re
-from dataclasses import replace
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -18,14 +17,11 @@ from example_files import read_examples
 from in_process import run
 from ragged_lists import ragged
 
-from features.dataset import Dataset
-from features.spec.features import VectorFeature
 from features.transform_graph import whole_vectors
 from model import evaluate, export, recommend, recommend_all, report, train
-from model.network.finished_model import FinishedModel
 from model.network.two_tower import load_model
 from model.serving.retriever import Retriever
-from stage.errors import StageError, UsageError
+from stage.errors import UsageError
 
 SPEC = {
     "name": "looks",
@@ -184,18 +180,6 @@ def test_the_commands_take_lists_of_numbers(
         "Arrow can't read missing lists of a fixed size: write lists of any size"
     )
     assert of_file(pa.array([[0.25, 1], [1, 2, 3]])) == f"error: {path}: row 2: query: {refused}"
-
-
-def test_vectors_of_queries_are_as_long_as_the_model_s(looks: Path) -> None:
-    dataset, model = Dataset.open(str(looks / "dataset")), FinishedModel.open(str(looks / "model"))
-    longer = VectorFeature(kind="vector", size=4)
-    query = dataset.spec.query.model_copy(update={"features": dataset.spec.query.features | {"taste": longer}})
-    other = replace(dataset, spec=dataset.spec.model_copy(update={"query": query}))
-    export._check_fits(model, dataset, spec=model.spec, exact=True)
-    with pytest.raises(
-        StageError, match="the model reads query/taste as vectors of 2, these entities hold vectors of 4"
-    ):
-        export._check_fits(model, other, spec=model.spec, exact=True)
 
 
 def test_a_report_has_a_row_of_each_and_none_of_the_numbers(looks: Path, tmp_path: Path) -> None:
