@@ -12,6 +12,7 @@ import numpy as np
 import tensorflow as tf
 
 from features.dataset import HISTORY, EncodedFeature, encoded_features, query_inputs
+from features.spec.features import SideName
 from features.spec.spec import Spec
 from features.spec.training import Precision
 from model.network.embedding import EmbeddingTables, Tables, input_width, look_up, tower_columns
@@ -110,22 +111,20 @@ class TwoTower:
         """Embeddings of items, as `queries`."""
         return self._encode("item", values)
 
-    def looked_up_queries(self, lookups: Lookups, tables: Tables, *, precision: Precision) -> tf.Tensor:
-        """Embeddings of queries whose rows were read.
+    def looked_up(self, side: SideName, lookups: Lookups, *, tables: Tables, precision: Precision) -> tf.Tensor:
+        """Embeddings of queries, or items, whose rows were read.
 
         Args:
-            lookups: Of B queries, in session mode `with_latest`.
+            side: Their side.
+            lookups: Of B queries, in session mode `with_latest`; or of B items.
             tables: The rows that their codes count.
             precision: Of the layers.
 
         Returns:
             float32 [B, D].
         """
-        return self._embed("query", lookups, tables=tables, precision=precision)
-
-    def looked_up_items(self, lookups: Lookups, tables: Tables, *, precision: Precision) -> tf.Tensor:
-        """Embeddings of items, as `looked_up_queries`."""
-        return self._embed("item", lookups, tables=tables, precision=precision)
+        inputs = tf.concat(self._tower_columns(side, lookups, tables=tables), axis=1)
+        return run_tower(self._towers[f"{side}_tower"], inputs, precision=precision)
 
     def looked_up_items_in_parts(
         self, lookups: Lookups, tables: Tables, *, parts: ItemParts, precision: Precision
@@ -167,15 +166,11 @@ class TwoTower:
             log += tf.stop_gradient(tf.maximum(log, math.log(LOWEST_TEMPERATURE)) - log)
         return tf.exp(log)
 
-    def _encode(self, side: str, values: Features) -> tf.Tensor:
+    def _encode(self, side: SideName, values: Features) -> tf.Tensor:
         tables, lookups = look_up(self.embeddings, values, features=self._inputs[side])
-        return self._embed(side, lookups, tables=tables, precision="float32")
+        return self.looked_up(side, lookups, tables=tables, precision="float32")
 
-    def _embed(self, side: str, lookups: Lookups, *, tables: Tables, precision: Precision) -> tf.Tensor:
-        inputs = tf.concat(self._tower_columns(side, lookups, tables=tables), axis=1)
-        return run_tower(self._towers[f"{side}_tower"], inputs, precision=precision)
-
-    def _tower_columns(self, side: str, lookups: Lookups, *, tables: Tables) -> list[tf.Tensor]:
+    def _tower_columns(self, side: SideName, lookups: Lookups, *, tables: Tables) -> list[tf.Tensor]:
         return tower_columns(lookups, self._inputs[side], tables=tables, defaults=self.embeddings.defaults)
 
     def dense_weights(self) -> dict[str, tf.Variable]:

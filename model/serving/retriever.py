@@ -201,7 +201,7 @@ class Retriever:
         features = [known[query] if isinstance(query, str) else query for query in asked]
         tensors = to_tensors(features, "query", spec=self.spec)
         check_histories(asked, features, spec=self.spec, are_read=self.are_read)
-        return self._embed(tensors, "query")
+        return self.embed_tensors(tensors, "query")
 
     def embed_items(self, items: Sequence[Ask]) -> Embeddings:
         """Embeddings of items, by ids, of candidates or not, or raw features of items known or not; float32 [B, D].
@@ -216,19 +216,20 @@ class Retriever:
         if len(by_row) < len(asked):
             # Those by row too, as items without features: an error then counts as the caller does.
             features = [{} if isinstance(item, int) else item for item in known]
-            found[:] = self._embed(to_tensors(features, "item", spec=self.spec), "item")
+            found[:] = self.embed_tensors(to_tensors(features, "item", spec=self.spec), "item")
         if by_row:
             found[list(by_row)] = self._embeddings_at(list(by_row.values()))
         return found
 
     def embed_tensors(self, tensors: Mapping[str, tf.Tensor], side_name: SideName) -> Embeddings:
         """Embeddings of raw features that `to_tensors` made, float32 [B, D]."""
-        return self._embed(tensors, side_name)
+        found: Embeddings = self._graph.signatures[f"{side_name}_embedding"](**tensors)["embedding"].numpy()
+        return found
 
     def nothing_known(self, embeddings: Embeddings, side_name: SideName) -> list[bool]:
         """Of which queries, or items, the model knows nothing, by their embeddings [B, D]."""
-        nothing = self._embed(to_tensors([{}], side_name, spec=self.spec), side_name)
-        return [bool(known) for known in np.isclose(embeddings, nothing, atol=1e-5).all(axis=1)]
+        nothing = self.embed_tensors(to_tensors([{}], side_name, spec=self.spec), side_name)
+        return [bool(known) for known in np.all(np.isclose(embeddings, nothing, atol=1e-5), axis=1)]
 
     def _embeddings_at(self, rows: Sequence[int]) -> Embeddings:
         """Of the items at these rows of the corpus, float32 [B, D]."""
@@ -236,9 +237,6 @@ class Retriever:
             return np.stack([self._index.reconstruct(row) for row in rows])
         # Of the whole value, for the reason that `ItemTable.similar` has; to numpy only these rows, which copies.
         return tf.gather(tf.convert_to_tensor(self._graph._items._embeddings), rows).numpy()
-
-    def _embed(self, tensors: Mapping[str, tf.Tensor], side_name: SideName) -> Any:
-        return self._graph.signatures[f"{side_name}_embedding"](**tensors)["embedding"].numpy()
 
     def _wanted(self, top_k: int | None) -> int:
         wanted = self.spec.export.top_k if top_k is None else top_k

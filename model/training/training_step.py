@@ -165,9 +165,9 @@ class TrainingStep:
     def _losses(self, batch: PreparedBatch, tables: Tables) -> tuple[tf.Tensor, tf.Tensor]:
         """Of the main task and of the SSL task, which is 0 without views."""
         precision = self._spec.train.precision
-        query = self._two_tower.looked_up_queries(batch.query, tables, precision=precision)
+        query = self._two_tower.looked_up("query", batch.query, tables=tables, precision=precision)
         if batch.views is None:
-            item = self._two_tower.looked_up_items(batch.items, tables, precision=precision)
+            item = self._two_tower.looked_up("item", batch.items, tables=tables, precision=precision)
             main = self._main_loss(batch, query=query, item=item)
             return main, tf.zeros_like(main)
         item, first, second = self._two_tower.looked_up_items_in_parts(

@@ -86,7 +86,9 @@ def test_a_head_of_its_own_leaves_the_towers_alone(two_tower, tiny_dataset):
 def test_in_bfloat16_embeddings_are_nearly_the_same_and_of_unit_length(two_tower, tiny_dataset):
     items = read_corpus(tiny_dataset).features
     tables, lookups = look_up(two_tower.embeddings, items, features=two_tower.item_features)
-    exact, rounded = (two_tower.looked_up_items(lookups, tables, precision=p).numpy() for p in ("float32", "bfloat16"))
+    exact, rounded = (
+        two_tower.looked_up("item", lookups, tables=tables, precision=p).numpy() for p in ("float32", "bfloat16")
+    )
     assert rounded.dtype == np.float32
     np.testing.assert_allclose(np.linalg.norm(rounded, axis=1), 1, rtol=1e-6)
     errors = np.linalg.norm(rounded - exact, axis=1)
@@ -105,7 +107,7 @@ def test_parts_that_hide_features_are_embedded_and_learned_from_as_whole_items_a
     shown = item_parts(parts, two_tower.item_features, dim=tiny_dataset.spec.model.embedding_dim)
 
     def whole(precision):
-        return two_tower.looked_up_items(lookups, tables, precision=precision)
+        return two_tower.looked_up("item", lookups, tables=tables, precision=precision)
 
     def in_parts(precision):
         found = two_tower.looked_up_items_in_parts(lookups, tables, parts=shown, precision=precision)
