@@ -91,7 +91,7 @@ class FractionResults(JsonPart):
     dataset: str
     """Its content digest."""
     test_pairs: dict[str, int]
-    """Slice -> its pairs of the test split; among them `new_queries`, where the shape has it."""
+    """Slice -> its pairs of the test split."""
     test_users: int | None = if_known()
     """How many users the test split has, in session mode: what is resampled there, in place of queries."""
     protocols: dict[Protocol, ProtocolResults]

@@ -3,7 +3,6 @@
 Shapes: P pairs of the split, ordered by query id and then by item id; Q queries, in session mode one for each pair.
 """
 
-from collections.abc import Collection
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,9 +14,9 @@ from stage.errors import StageError
 
 DEEPEST = 50
 """Ranks beyond it are not stored."""
-_SLICES = ("head", "tail", "cold")
 NEW_QUERIES = "new_queries"
-"""Pairs whose query, in session mode whose user, has no training pair: a slice that shapes of earlier versions lack."""
+"""Pairs whose query, in session mode whose user, has no training pair."""
+_SLICES = ("head", "tail", "cold", NEW_QUERIES)
 MOST_PAIRS = (1 << 16) - DEEPEST
 """Of a query or a user: a rank that `pack_last_ranks` keeps is below `DEEPEST` more, which `pack_numbers` must hold."""
 
@@ -69,7 +68,7 @@ def pack_shape(shape: SplitShape) -> PackedShape:
     return PackedShape(
         pairs=len(shape.query_index),
         pairs_per_query=pack_numbers(counts),
-        slices={name: pack_flags(shape.slices[name]) for name in _kept(shape.slices)},
+        slices={name: pack_flags(shape.slices[name]) for name in _SLICES},
         queries_per_user=None if shape.users is None else pack_numbers(np.bincount(shape.users)),
     )
 
@@ -84,7 +83,7 @@ def unpack_shape(packed: PackedShape, *, source: str) -> SplitShape:
         counts = unpack_numbers(packed.pairs_per_query)
         if int(counts.sum()) != packed.pairs:
             raise StageError(f"expected {packed.pairs} pairs, found {counts.sum()}")
-        slices = {name: unpack_flags(packed.slices[name], count=packed.pairs) for name in _kept(packed.slices)}
+        slices = {name: unpack_flags(packed.slices[name], count=packed.pairs) for name in _SLICES}
         users = None if packed.queries_per_user is None else _repeated(unpack_numbers(packed.queries_per_user))
         if users is not None and len(users) != len(counts):
             raise StageError(f"expected {len(counts)} queries of users, found {len(users)}")
@@ -98,10 +97,6 @@ def unpack_shape(packed: PackedShape, *, source: str) -> SplitShape:
 def _repeated(counts: Indices) -> Indices:
     """The number of each group, as often as it has members."""
     return np.repeat(np.arange(len(counts)), counts)
-
-
-def _kept(slices: Collection[str]) -> list[str]:
-    return [*_SLICES, *(name for name in (NEW_QUERIES,) if name in slices)]
 
 
 def pack_last_ranks(ranked: RankedSplit) -> str:

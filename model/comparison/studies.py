@@ -147,7 +147,6 @@ class Study:
 _DIFFERS = {
     "dataset": "the log, or what a build reads of the spec, has changed",
     "spec": "what a training reads of the spec, a --set or --most-steps has changed",
-    "spec_keys": "another version, which didn't keep these keys, made them",
 }
 """What a study depends on -> why that may be another one."""
 

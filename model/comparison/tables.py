@@ -74,7 +74,6 @@ def _beside_the_paper(results: Results, paper: PaperGains) -> list[str]:
 def _described(found: FractionResults, content: ProtocolResults) -> str:
     pairs = found.test_pairs
     whose = _resampled(found)
-    new = f"; {pairs[NEW_QUERIES]:,} of {whose} without a training pair" if NEW_QUERIES in pairs else ""
     users = "" if found.test_users is None else f" of {found.test_users:,} users"
     failed = content.without_row or {}
     seconds = sum(row.cpu_seconds for row in content.rows.values()) + sum(row.cpu_seconds for row in failed.values())
@@ -86,8 +85,8 @@ def _described(found: FractionResults, content: ProtocolResults) -> str:
     held = "" if found.held_for_all is None else f" {describe_held(found.held_for_all)}"
     return (
         f"{pairs['overall']:,} test pairs{users} ({pairs['head']:,} head, {pairs['tail']:,} tail; {pairs['cold']:,} of "
-        f"all cold{new}). Means over seeds; in brackets 95% intervals of a paired bootstrap over test {whose}. "
-        f"{time} of one core.{once}{nothing}{held}"
+        f"all cold; {pairs[NEW_QUERIES]:,} of {whose} without a training pair). Means over seeds; in brackets 95% "
+        f"intervals of a paired bootstrap over test {whose}. {time} of one core.{once}{nothing}{held}"
     )
 
 

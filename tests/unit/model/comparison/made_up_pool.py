@@ -14,7 +14,7 @@ from stage.errors import Interrupted
 
 QUERIES = np.repeat(np.arange(20), 2)
 TAIL = QUERIES % 2 == 1
-SLICES = {"overall": np.ones(40, bool), "head": ~TAIL, "tail": TAIL, "cold": QUERIES >= 18}
+SLICES = {"overall": np.ones(40, bool), "head": ~TAIL, "tail": TAIL, "cold": QUERIES >= 18, "new_queries": QUERIES < 3}
 
 
 class Pool:

@@ -213,7 +213,7 @@ def test_tables_of_nothing_are_an_error(tmp_path):
 
 
 def _pack(training_pairs):
-    slices = {name: np.ones(training_pairs, bool) for name in ("overall", "head", "tail", "cold")}
+    slices = {name: np.ones(training_pairs, bool) for name in ("overall", "head", "tail", "cold", "new_queries")}
     return pack_shape(SplitShape(np.zeros(training_pairs, int), slices)).model_dump()
 
 
@@ -257,7 +257,7 @@ def test_the_spec_s_name_must_be_known_and_the_one_that_is_stored(outputs):
 
 def _test_split(pairs, *, users=None, **slices):
     """Of 3 pairs in all; pairs of each query, and the slices that don't have all of them."""
-    every = {name: np.ones(3, bool) for name in ("overall", "head", "tail", "cold")}
+    every = {name: np.ones(3, bool) for name in ("overall", "head", "tail", "cold", "new_queries")}
     users = None if users is None else np.array(users)
     shape = SplitShape(np.repeat(np.arange(len(pairs)), pairs), every | slices, users)
     return {"test": pack_shape(shape).model_dump()}

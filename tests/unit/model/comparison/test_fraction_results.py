@@ -117,7 +117,7 @@ def test_trainings_of_two_specs_make_no_table(finished, tiny_dataset, tmp_path):
 def test_results_and_tables(finished):
     results = read_results(str(finished[0]), spec_name="shop")
     found = results.fractions["0.5"]
-    assert found.test_pairs == {"overall": 40, "head": 20, "tail": 20, "cold": 4}
+    assert found.test_pairs == {"overall": 40, "head": 20, "tail": 20, "cold": 4, "new_queries": 6}
     rows = found.protocols["tuned"].rows
     assert list(rows) == ["popularity", "co-occurrence", "plain", "cfm"]
     # Plain finds one of two pairs of every query, CFM both; so does every resample.
@@ -130,7 +130,7 @@ def test_results_and_tables(finished):
 
     text = tables(results)
     assert "## shop, 50% of the training pairs, tuned" in text
-    assert "40 test pairs (20 head, 20 tail; 4 of all cold)" in text
+    assert "40 test pairs (20 head, 20 tail; 4 of all cold; 6 of queries without a training pair)" in text
     assert "| plain | 0.500 [0.500, 0.500] | 0.500 [0.500, 0.500] |" in text
     assert "| cfm | +100.0% [+100.0%, +100.0%] |" in text
     assert re.search(r"\| cfm \| .*ssl.alpha 0.3.* \| 4 \| [23] \| - \| 0.0000 \|", text)

@@ -9,6 +9,8 @@ from model.comparison.studies import Ranking
 from model.ranking.metrics import NAMES, RankedSplit, metrics
 from stage.errors import StageError
 
+SLICES = ("overall", "head", "tail", "cold", "new_queries")
+
 
 @given(st.lists(st.integers(0, 65_535)))
 def test_numbers_come_back(values: list[int]) -> None:
@@ -49,8 +51,7 @@ def test_metrics_up_to_50_survive_the_store(queries: list[tuple[list[int], set[i
     query, last_rank = (np.array(column) for column in zip(*rows, strict=True))
     some = np.arange(len(query)) % 2 == 0
     slices = {"overall": np.ones(len(query), bool), "head": some, "tail": ~some, "cold": some & ~some}
-    # A comparison that an earlier version began keeps no pairs of new queries.
-    shape = SplitShape(query, slices | ({"new_queries": query == 0} if len(queries) > 1 else {}))
+    shape = SplitShape(query, slices | {"new_queries": query == 0})
     ranked = RankedSplit(query, np.arange(len(query)), last_rank)
     stored = Ranking(metrics={}, top_50="", last_ranks=pack_last_ranks(ranked))
 
@@ -72,13 +73,11 @@ def test_no_rank_is_stored_that_cannot_count_among_the_first_50() -> None:
 def test_a_query_with_more_pairs_than_ranks_can_be_kept_of_is_refused_by_its_shape() -> None:
     # Of 65,486 that tie, all beyond 49 others, each may have rank 65,535.
     query = np.zeros(65_486, np.int64)
-    shape = SplitShape(query, {name: np.ones(65_486, bool) for name in ("overall", "head", "tail", "cold")})
+    shape = SplitShape(query, {name: np.ones(65_486, bool) for name in SLICES})
     pack_shape(shape)
     ranks = pack_last_ranks(RankedSplit(query, np.arange(65_486), np.full(65_486, 65_535.0)))
     assert unpack_numbers(ranks).max() == 65_535
-    one_more = SplitShape(
-        np.zeros(65_487, np.int64), {name: np.ones(65_487, bool) for name in ("overall", "head", "tail", "cold")}
-    )
+    one_more = SplitShape(np.zeros(65_487, np.int64), {name: np.ones(65_487, bool) for name in SLICES})
     with pytest.raises(
         StageError, match=r"at most 65,486 pairs of a query .*, got 65,487; lower split\.validation and"
     ):
@@ -86,7 +85,7 @@ def test_a_query_with_more_pairs_than_ranks_can_be_kept_of_is_refused_by_its_sha
 
 
 def test_users_survive_the_store() -> None:
-    every = {name: np.ones(5, bool) for name in ("overall", "head", "tail")}
+    every = {name: np.ones(5, bool) for name in SLICES if name != "cold"}
     cold = np.array([True, False, False, False, True])
     shape = SplitShape(np.arange(5), every | {"cold": cold}, users=np.array([0, 0, 1, 2, 2]))
     again = unpack_shape(pack_shape(shape), source="test")
@@ -96,13 +95,13 @@ def test_users_survive_the_store() -> None:
 
 
 def test_a_user_of_more_pairs_than_can_be_kept_is_refused() -> None:
-    slices = {name: np.ones(65_487, bool) for name in ("overall", "head", "tail", "cold")}
+    slices = {name: np.ones(65_487, bool) for name in SLICES}
     with pytest.raises(StageError, match=r"at most 65,486 pairs of a user .*, got 65,487; .* leave the user out"):
         pack_shape(SplitShape(np.arange(65_487), slices, users=np.zeros(65_487, np.int64)))
 
 
 def test_a_shape_that_is_not_whole_is_named_and_refused() -> None:
-    shape = SplitShape(np.array([0, 0, 1]), {name: np.ones(3, bool) for name in ("overall", "head", "tail", "cold")})
+    shape = SplitShape(np.array([0, 0, 1]), {name: np.ones(3, bool) for name in SLICES})
     packed = pack_shape(shape)
     with pytest.raises(StageError, match=r"^x\.json: not the pairs of a split: expected 4 pairs, found 3"):
         unpack_shape(packed.model_copy(update={"pairs": 4}), source="x.json")

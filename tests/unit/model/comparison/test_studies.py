@@ -76,7 +76,7 @@ def test_trainings_on_another_dataset_are_refused(study: Study) -> None:
             Study(study.path, context={"spec": "s1", **context})
 
 
-BEFORE_COLD_ITEMS = (
+WITHOUT_COLD_ITEMS = (
     '{"format_version": 1, "digest": "c704792d3dd792942161f0697dc90636ec061a410c4505eb241aae5c93e5760e", '
     '"context": {"dataset": "d1", "spec": "s1"}, "chosen": {"ssl.alpha": 0}, "trainings": [\n'
     '{"settings":{"ssl.alpha":0},"seed":0,"steps":8,"best_step":4,"cpu_seconds":1.5,"validation":{"metrics":{"overall":'
@@ -85,14 +85,14 @@ BEFORE_COLD_ITEMS = (
 )
 
 
-def test_a_file_from_before_there_were_cold_items_is_whole_and_would_be_written_so_again(tmp_path: Path) -> None:
+def test_of_a_spec_without_cold_items_a_file_has_nothing_of_them(tmp_path: Path) -> None:
     path = tmp_path / "plain.json"
-    path.write_text(BEFORE_COLD_ITEMS)
+    path.write_text(WITHOUT_COLD_ITEMS)
     study = Study(str(path), context=CONTEXT)
     assert study.reported()[0].corrections is None
     study.choose({"ssl.alpha": 1})
     study.choose({"ssl.alpha": 0})
-    assert path.read_text() == BEFORE_COLD_ITEMS
+    assert path.read_text() == WITHOUT_COLD_ITEMS
 
 
 def test_what_is_known_of_cold_items_is_kept(tmp_path: Path) -> None:
