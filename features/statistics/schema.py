@@ -10,7 +10,7 @@ from tensorflow_metadata.proto.v0 import schema_pb2
 
 from features.statistics.statistics import TABLES, Column, FeatureStatistics
 from stage import storage
-from stage.errors import StageError, StorageError, UsageError
+from stage.errors import StorageError, UsageError
 from stage.manifest import Manifest, digest
 
 STATISTICS = "statistics/statistics.pb"
@@ -50,13 +50,11 @@ def load_expected(*, schema: str | None, baseline: str | None) -> Expected:
 
     Raises:
         UsageError: If the schema is none, or isn't there.
-        StageError: If the schema can't be read, or the baseline is no finished dataset, or has no statistics.
+        StageError: If the schema can't be read, or the baseline is no finished dataset.
     """
     text, serialized, digests = None, None, {}
     if baseline is not None:
         manifest = Manifest.read(baseline, "dataset")
-        if not manifest.names("statistics", ".pb"):
-            raise StageError(f"--baseline {baseline}: has no {STATISTICS}; build it again")
         serialized = storage.read_bytes(storage.join(baseline, STATISTICS))
         widened = storage.read_bytes(storage.join(baseline, SCHEMA))
         text = widened.decode()
