@@ -31,4 +31,5 @@ def near_id(one: str, known: Iterable[pa.Array], *, is_known: Callable[[str], bo
     for name in names:
         if name.lstrip("0") == one.lstrip("0"):  # of a column of texts that pandas has made integers
             return f"; did you mean '{name}'?"
-    return did_you_mean(one, names, otherwise="", likeness=_LIKENESS)
+    # Of numbers each is near to another, and none is misspelt.
+    return "" if one.isdecimal() else did_you_mean(one, names, otherwise="", likeness=_LIKENESS)
