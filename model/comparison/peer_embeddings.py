@@ -21,6 +21,7 @@ from features.lookup import index_among
 from features.spec.spec import Spec
 from model.comparison.peer_environments import PEER_MODELS
 from model.comparison.variants import Settings
+from model.network.diverged import Diverged
 from model.network.input import Features
 from model.ranking.metrics import Indices
 from model.ranking.scores import Embeddings
@@ -100,6 +101,7 @@ class Peers:
 
         Raises:
             StageError: If it can't be started or fails.
+            Diverged: If what it has learned isn't finite: other settings may do.
         """
         arguments: dict[str, Any] = {key.removeprefix(f"{model}."): value for key, value in settings.items()}
         if model == "two_tower":
@@ -126,6 +128,8 @@ class Peers:
                             found["queries"].astype(np.float32), found["items"].astype(np.float32)
                         )
                     storage.delete(str(output))
+                    if not all(np.isfinite(side).all() for side in (embeddings.queries, embeddings.items)):
+                        raise Diverged(f"{model}: expected embeddings of finite numbers, got others")
                     yield embeddings
                     with suppress(BrokenPipeError):  # it may have ended, and its exit code says how
                         process.stdin.write(b"\n")

@@ -13,6 +13,7 @@ from model.comparison.peer_embeddings import PeerEmbeddings, Peers
 from model.comparison.peer_environments import python_of
 from model.comparison.tuned_protocol import SPACE
 from model.comparison.variants import Settings
+from model.network.diverged import Diverged
 from model.ranking.split_pairs import PairIds
 from stage.errors import StageError
 
@@ -74,6 +75,11 @@ def test_what_the_peer_says_when_it_fails_is_passed_on(tmp_path: Path) -> None:
     peers, _ = _train("als", tmp_path / "a", seed=1)
     with pytest.raises(StageError, match=r"als: its program failed \(exit code 1\): .*unexpected keyword.*'nonsense'"):
         list(peers.train("als", {"als.nonsense": 1}, seed=1, python=_needs("als"), spec=SPEC))
+
+
+def test_settings_with_which_a_peer_diverges_are_told_from_a_failure(tmp_path: Path) -> None:
+    with pytest.raises(Diverged, match="bpr: expected embeddings of finite numbers, got others"):
+        _train("bpr", tmp_path, seed=1, changed={"bpr.learning_rate": 1e9, "bpr.iterations": 50})
 
 
 def test_librecommender_s_items_without_a_pair_come_last(tmp_path: Path) -> None:

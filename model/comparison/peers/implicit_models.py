@@ -5,12 +5,14 @@ Shapes: P training pairs, Q queries, N items, D dimensions.
 
 import argparse
 import json
+from contextlib import suppress
 from typing import Any
 
 import numpy as np
 import scipy.sparse as sp
 from implicit.cpu.als import AlternatingLeastSquares
 from implicit.cpu.bpr import BayesianPersonalizedRanking
+from implicit.recommender_base import ModelFitError
 
 
 def main() -> None:
@@ -34,7 +36,8 @@ def main() -> None:
     kinds: dict[str, Any] = {"als": AlternatingLeastSquares, "bpr": BayesianPersonalizedRanking}
     # With more threads the order of updates is anybody's guess.
     model = kinds[options.model](num_threads=1, random_state=options.seed, **options.settings)
-    model.fit(pairs, show_progress=False)
+    with suppress(ModelFitError):  # of factors that aren't finite, which who reads them finds too
+        model.fit(pairs, show_progress=False)
     np.savez(options.output, queries=model.user_factors, items=model.item_factors)
     print("saved", flush=True)
 

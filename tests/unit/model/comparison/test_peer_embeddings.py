@@ -12,6 +12,7 @@ from features.spec.file import load_spec
 from model.comparison import peer_embeddings
 from model.comparison.peer_embeddings import Peers, feature_columns
 from model.comparison.peer_environments import PEER_MODELS, PeerModel
+from model.network.diverged import Diverged
 from model.ranking.split_pairs import PairIds
 from stage.errors import StageError
 
@@ -114,6 +115,17 @@ def test_a_program_goes_on_as_long_as_it_is_asked_to(peers, tmp_path, monkeypatc
     program.write_text(PROGRAM + "sys.exit('out of luck')")
     with pytest.raises(StageError, match=r"als: its program failed \(exit code 1\): out of luck"):
         list(peers.train("als", {}, seed=0, python=sys.executable, spec=SPEC))
+
+
+@pytest.mark.parametrize("bad", ["inf", "nan"])
+def test_what_is_not_finite_is_a_training_that_diverged(peers, tmp_path, monkeypatch, bad):
+    program = tmp_path / "peer.py"
+    program.write_text(PROGRAM.replace("np.ones((5, 1))", f"np.full((5, 1), [1, 1, np.{bad}][epoch])"))
+    monkeypatch.setitem(PEER_MODELS, "als", PeerModel("implicit", str(program)))
+    trained = peers.train("als", {}, seed=0, python=sys.executable, spec=SPEC)
+    assert [next(trained).items[0, 0], next(trained).items[0, 0]] == [1, 1]
+    with pytest.raises(Diverged, match="als: expected embeddings of finite numbers, got others"):
+        next(trained)
 
 
 def test_a_program_that_ends_without_waiting_for_an_answer_has_done_well(peers, tmp_path, monkeypatch):
