@@ -55,6 +55,8 @@ QUOTED = {
         ),
         ("known by their ids", "wikispeedia-users-cold-unknown", COLD, COLD_VALUES),
         ("known by their ids", "wikispeedia-users-cold-unknown", COLD, SEEDS_TOO),
+        ("movielens: users with features", "movielens", "all training pairs, tuned", SEEDS_TOO),
+        ("movielens: users with features", "movielens-cold-unknown", COLD, SEEDS_TOO),
         ("debian, all training pairs: Tuned", "debian", "all training pairs, tuned", "18,584 test pairs"),
         ("debian, all training pairs: Gains", "debian", "all training pairs, tuned", SEEDS_TOO),
         ("Tuned, gains over plain", "debian", "40% of the training pairs, tuned", SEEDS_TOO),
@@ -192,6 +194,8 @@ OF_ONE_COMMAND = [
     "wikispeedia-links-text",
     "wikispeedia-sessions",
     "wikispeedia-users-cold-unknown",
+    "movielens",
+    "movielens-cold-unknown",
 ]
 """In the order of the commands in docs/comparing.md."""
 

@@ -41,7 +41,7 @@ def test_links_have_the_papers_three_features():
     assert (spec.train.temperature, spec.ssl.alpha, spec.train.epochs) == (0.1, 0.3, 12)
 
 
-@pytest.mark.parametrize("name", ["debian", "wikispeedia-links"])
+@pytest.mark.parametrize("name", ["debian", "movielens", "wikispeedia-links"])
 def test_what_plain_chose_with_all_pairs_is_what_the_spec_ships(name):
     """But for alpha, which plain has none of."""
     chosen = Study(str(RESULTS / name / "studies/fraction-1/tuned/plain.json")).chosen
