@@ -40,7 +40,7 @@ def convert_wikispeedia(arguments: argparse.Namespace) -> Converted:
         StageError: If a file is missing or can't be read, or leaves no articles or links.
     """
     directory, left_out = arguments.input, LeftOut()
-    _refuse_file(directory, of=_WIKISPEEDIA)
+    _require_directory(directory, of=_WIKISPEEDIA)
     columns = {"articles": 1, "categories": 2, "links": 2, "paths_finished": 5, "paths_unfinished": 6}
     files = {name: required_file(directory, f"{name}.tsv", of=_WIKISPEEDIA) for name in columns}
     lines = {
@@ -72,7 +72,7 @@ def convert_wikispeedia(arguments: argparse.Namespace) -> Converted:
     return Converted(tables, [*files.values(), *paragraph_files], left_out, notes)
 
 
-def _refuse_file(path: str, *, of: str) -> None:
+def _require_directory(path: str, *, of: str) -> None:
     if not os.path.isdir(path):
         raise StageError(f"{path}: expected the directory of {of}")
 
@@ -115,7 +115,7 @@ def convert_movielens(arguments: argparse.Namespace) -> Converted:
     Raises:
         StageError: If a file is missing or can't be read, or leaves no users, movies or ratings.
     """
-    _refuse_file(arguments.input, of=movielens.NAMES)
+    _require_directory(arguments.input, of=movielens.NAMES)
     archive, paths = movielens.find_archive(arguments.input)
     left_out = LeftOut()
     users, items = (

@@ -11,15 +11,15 @@ from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
-from features.times import LATEST
 from pipelines.raw_logs.left_out import LeftOut
 from pipelines.raw_logs.public_files import find_file, read_lines, required_file
+from pipelines.raw_logs.seconds import as_seconds
 from stage.errors import StageError
 
 Row: TypeAlias = dict[str, Any]
 
 _STARS = {"1", "2", "3", "4", "5"}
-_LATEST_SECOND = LATEST // 1_000_000
+_AGE = re.compile(r"\d{1,3}")
 _YEAR = re.compile(r"\((\d{4})\)")
 # fmt: off
 _GENRES_OF_100K = [
@@ -58,18 +58,15 @@ class Archive:
 
 def _rating(values: Sequence[str]) -> Row | None:
     user, movie, stars, seconds = values
-    if stars not in _STARS or not _is_number(seconds) or int(seconds) >= _LATEST_SECOND:
+    when = as_seconds(seconds)
+    if stars not in _STARS or when is None:
         return None
-    return {"query_id": user, "item_id": movie, "rating": int(stars), "timestamp": int(seconds)}
-
-
-def _is_number(text: str) -> bool:
-    return text.isdecimal() and len(text) <= len(str(_LATEST_SECOND))
+    return {"query_id": user, "item_id": movie, "rating": int(stars), "timestamp": when}
 
 
 def _user(*, user: str, age: str, gender: str, occupation: str, zip_code: str) -> Row | None:
     """A user; of the zip code the first character alone, since hardly two users share a whole one."""
-    if not _is_number(age):
+    if not _AGE.fullmatch(age):
         return None
     return {"user_id": user, "age": int(age), "gender": gender, "occupation": occupation, "region": zip_code[:1]}
 

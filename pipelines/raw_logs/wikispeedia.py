@@ -16,16 +16,15 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, NamedTuple, TypeAlias
 from urllib.parse import unquote_plus
 
-from features.times import LATEST
 from pipelines.raw_logs.left_out import LeftOut
 from pipelines.raw_logs.public_files import find_file, read_lines
+from pipelines.raw_logs.seconds import LATEST_SECOND, as_seconds
 from stage import storage
 
 Row: TypeAlias = dict[str, Any]
 
 CATEGORY_LEVELS = 3
 """Below the root `subject`, which every category shares and which therefore says nothing."""
-_LATEST_SECOND = LATEST // 1_000_000
 WORDS_OF_A_PARAGRAPH = 8
 """A shorter block of an article's plain text is a heading or a caption."""
 
@@ -134,7 +133,8 @@ def clicks(lines: Iterable[Line], *, known: set[str], left_out: LeftOut) -> Iter
         left_out: Counts what the module's docstring says, paths without a click, and paths with a bad time.
     """
     for place, (user, time, duration, path, *_) in lines:
-        if not (_is_seconds(time) and _is_seconds(duration) and int(time) + int(duration) < _LATEST_SECOND):
+        start, lasted = as_seconds(time), as_seconds(duration)
+        if start is None or lasted is None or start + lasted >= LATEST_SECOND:
             expected = "expected seconds, before 2200 at their end"
             left_out.add("malformed_line", f"{place}: {expected}, got {time[:20]} and {duration[:20]}")
             continue
@@ -151,13 +151,9 @@ def clicks(lines: Iterable[Line], *, known: set[str], left_out: LeftOut) -> Iter
                 "query_id": source,
                 "item_id": target,
                 "event": "click",
-                "timestamp": int(time) * 1_000_000 + int(duration) * 1_000_000 * k // len(steps),
+                "timestamp": start * 1_000_000 + lasted * 1_000_000 * k // len(steps),
                 "user_id": user,
             }
-
-
-def _is_seconds(text: str) -> bool:
-    return text.isdecimal() and len(text) <= len(str(_LATEST_SECOND))
 
 
 def steps_of_path(pages: Iterable[str]) -> tuple[list[tuple[str, str]], int]:
