@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import tensorflow as tf
+from google.protobuf.json_format import MessageToDict
 from same_weights import assert_same_weights
 from tensorflow.python.framework.kernels import get_registered_kernels_for_op
 from training_specs import Rig
@@ -69,17 +70,18 @@ def test_both_tasks_have_the_negatives_and_the_temperature_that_the_spec_asks_fo
 
 def test_no_sum_of_gradients_depends_on_the_moment(tiny_dataset):
     """One of three or more begins with any that nothing else reads any more: so nothing else may read one at all."""
-    graph = Rig(tiny_dataset, "ssl.augmentation=rfm").steps().func.graph.as_graph_def()
+    graph = MessageToDict(Rig(tiny_dataset, "ssl.augmentation=rfm").steps().func.graph.as_graph_def())
     sums = 0
-    for function in graph.library.function:
-        readers = Counter(read for node in function.node_def for read in node.input)
-        operations = {node.name: node.op for node in function.node_def}
-        for node in function.node_def:
+    for function in graph["library"]["function"]:
+        reads = {node["name"]: node.get("input", []) for node in function["nodeDef"]}
+        operations = {node["name"]: node["op"] for node in function["nodeDef"]}
+        readers = Counter(read for found in reads.values() for read in found)
+        for name, found in reads.items():
             # What is only looked at, whether it is finite, may be added up in any order.
-            is_check = any(operations.get(read.partition(":")[0]) == "L2Loss" for read in node.input)
-            if node.op == "AddN" and len(node.input) > 2 and not is_check:
+            is_check = any(operations.get(read.partition(":")[0]) == "L2Loss" for read in found)
+            if operations[name] == "AddN" and len(found) > 2 and not is_check:
                 sums += 1
-                assert [readers[read] for read in node.input] == [1] * len(node.input)
+                assert [readers[read] for read in found] == [1] * len(found)
     assert sums == 3  # of the first layer's kernel, and the second's kernel and bias, by main items and two views
 
 
