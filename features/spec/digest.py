@@ -15,6 +15,7 @@ _UNDIGESTED: dict[str, Any] = {
     "sources": {
         "max_reject_ratio": True,
         "item_join": True,
+        "interactions": {"days_off"},
         "items": {"max_age_days"},
         "queries": {"max_age_days"},
     },

@@ -3,6 +3,7 @@
 import posixpath
 import re
 from collections.abc import Sequence
+from datetime import date
 from typing import Annotated, Literal, TypeAlias
 from zoneinfo import ZoneInfo, available_timezones
 
@@ -11,6 +12,7 @@ from pydantic import Field, model_validator
 from features.spec.section import Fraction, Section
 from stage.errors import did_you_mean
 
+WEEKDAYS = ("monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday")
 ItemJoin: TypeAlias = Literal["auto", "side_input", "shuffle"]
 
 
@@ -116,6 +118,20 @@ class InteractionSource(Source):
     """Events that make a pair; empty: all."""
     drop_duplicates: bool = True
     """Drop a line that equals another in query, item, event and timestamp."""
+    days_off: list[str] = []
+    """{date} in path: days of the window that may have no file, or no line: weekdays (sunday), days (2026-12-25)."""
+
+    @model_validator(mode="after")
+    def _days_off_are_days_of_the_path(self) -> "InteractionSource":
+        for day in self.days_off:
+            if day not in WEEKDAYS and not _is_day(day):
+                raise ValueError(
+                    f"days_off: expected a weekday, such as sunday, or a day, such as 2026-12-25, got '{day}'"
+                    f"{did_you_mean(day.lower(), WEEKDAYS, otherwise='')}"
+                )
+        if self.days_off and "{date}" not in (self.path or ""):
+            raise ValueError(f"days_off: goes with {{date}} in path alone, got {self.path or self.query}")
+        return self
 
     @model_validator(mode="after")
     def _events_have_a_column(self) -> "InteractionSource":
@@ -235,6 +251,14 @@ def endings(path: str) -> tuple[str, str]:
     stem, ending = posixpath.splitext(path)
     bare = stem if ending in COMPRESSIONS else path
     return bare, posixpath.splitext(bare)[1]
+
+
+def _is_day(text: str) -> bool:
+    """Whether it is a day as a path has it, YYYY-MM-DD; Python knows further ways to write one."""
+    try:
+        return date.fromisoformat(text).isoformat() == text
+    except ValueError:
+        return False
 
 
 def _check_each_once(key: str, names: Sequence[str]) -> None:

@@ -66,7 +66,14 @@ class FileRange:
 
 
 def find_files(
-    pattern: str, raw: str | None, *, source: Source, key: str, first_number: int, cure: str | None
+    pattern: str,
+    raw: str | None,
+    *,
+    source: Source,
+    key: str,
+    first_number: int,
+    cure: str | None,
+    may_be_none: bool = False,
 ) -> list[InputFile]:
     """The files of a source, in a fixed order.
 
@@ -77,6 +84,7 @@ def find_files(
         key: The key of the pattern in the spec, for errors.
         first_number: Number of the first file.
         cure: What to do if there is none, where a nearest name wouldn't help.
+        may_be_none: Whether there may be none; but then none further down than the glob goes either.
 
     Raises:
         StageError: If there is none, a file's format isn't known, or one that its format never leaves empty is.
@@ -98,6 +106,8 @@ def find_files(
         hint = f"; {cure}" if cure else "" if visible else _nearest_name(full)
         if _has_more_below(full):
             hint = "; there are some further down: write /** in place of /*"
+        elif may_be_none:
+            return []
         raise StageError(f"{key}: expected files that match {full}, found {those}{hint}")
     base = "" if is_absolute(pattern) or raw is None else raw.rstrip("/") + "/"
     files = []

@@ -26,8 +26,8 @@ SHARDS_STEP = 8
 """Shards come in multiples of the trainer's usual number of input streams."""
 _CURE_OF_DAYS = (
     "it is a day of --data-start to --data-end without rows: if it is still to come, run the same command then; if it "
-    "is lost, put a file with any well-formed line there; a glob in place of {date} reads all days and lets any be "
-    "missing"
+    "is lost, or rightly has none, name it in sources.interactions.days_off; a glob in place of {date} reads all days "
+    "and lets any be missing"
 )
 
 
@@ -109,7 +109,7 @@ def find_inputs(spec: Spec, raw: str | None, *, window: DataWindow) -> Inputs:
             continue
         path, key = str(source.path), f"{key}.path"
         if name == "interactions":
-            patterns = log_patterns(path, window)
+            patterns = log_patterns(path, window, days_off=spec.sources.interactions.days_off)
         elif PLACEHOLDER in path:
             table_days[name] = table_day(below_raw(raw, path, key=key), end=window.end, key=key)
             patterns = {path.replace(PLACEHOLDER, table_days[name].day): None}
@@ -118,13 +118,16 @@ def find_inputs(spec: Spec, raw: str | None, *, window: DataWindow) -> Inputs:
         found[name], taken = [], dict[str, str]()
         for pattern, day in patterns.items():
             cure = _CURE_OF_DAYS if day else None
-            files = find_files(pattern, raw, source=source, key=key, first_number=number, cure=cure)
+            is_off = day is not None and day.is_off
+            files = find_files(pattern, raw, source=source, key=key, first_number=number, cure=cure, may_be_none=is_off)
             _refuse_second_names(files, taken, pattern=path, key=key)
             found[name] += files
             number += len(files)
             if PLACEHOLDER in path:
                 source_name = "log" if name == "interactions" else name
                 partitions.append(Partition(source_name, pattern, tuple(file.path for file in files), day))
+        if not found[name]:
+            raise StageError(f"{key}: expected files of some day of the window, found none, and all are days_off")
         _check_lists(name, source, files=found[name], spec=spec)
     return Inputs(found.pop("interactions"), found, partitions, table_days)
 

@@ -5,12 +5,12 @@ import os
 import re
 import sys
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from features.data_window import DataWindow
-from features.spec.sources import Source, Sources, TableSource
+from features.spec.sources import WEEKDAYS, Source, Sources, TableSource
 from pipelines.aggregation.unusable_files import cure_of_json, malformed_lines, well_formed_lines
 from stage import globs
 from stage.errors import StageError, UsageError
@@ -32,6 +32,8 @@ class WindowDay:
     """Whether the window holds all of it."""
     is_outer: bool
     """Whether it is the first or the last of several: then a window without it is possible."""
+    is_off: bool = False
+    """Whether it may have no file, and no line."""
 
 
 @dataclass(frozen=True)
@@ -57,12 +59,13 @@ class TableDay:
     """A file of the last later partition, of which all files are empty or hidden, as those of a writer at work."""
 
 
-def log_patterns(pattern: str, window: DataWindow) -> dict[str, WindowDay | None]:
+def log_patterns(pattern: str, window: DataWindow, *, days_off: Collection[str] = ()) -> dict[str, WindowDay | None]:
     """The globs of a log, one per day of the window if its path holds {date} (YYYY-MM-DD, UTC).
 
     Args:
         pattern: As the spec has it.
         window: Whose days are read.
+        days_off: The log's key.
 
     Returns:
         Glob -> its day.
@@ -81,6 +84,7 @@ def log_patterns(pattern: str, window: DataWindow) -> dict[str, WindowDay | None
         pattern.replace(PLACEHOLDER, f"{day:%Y-%m-%d}"): WindowDay(
             is_whole=start <= to_microseconds(day) and to_microseconds(day + timedelta(days=1)) <= end,
             is_outer=(day == first) != (day == last),
+            is_off=not {f"{day:%Y-%m-%d}", WEEKDAYS[day.weekday()]}.isdisjoint(days_off),
         )
         for day in days
     }
@@ -136,6 +140,13 @@ def _directories(full: str) -> list[str]:
     if "://" in full or full.endswith("*"):  # by such an end days may rightly hold more than files
         return []
     return sorted(path for path in glob.iglob(full.replace(PLACEHOLDER, _DATE_GLOB)) if os.path.isdir(path))
+
+
+def tell_days_off(partitions: Sequence[Partition]) -> None:
+    """Says on stderr of which days off there is no file."""
+    without = [partition.glob for partition in partitions if not partition.files]
+    if without:
+        print(f"sources.interactions.path: no files of days_off: {', '.join(without)}", file=sys.stderr)
 
 
 def tell_table_days(days: Mapping[str, TableDay], sources: Sources, *, end: int | None) -> None:
@@ -200,7 +211,7 @@ def lines_outside(counts: Mapping[str, int], partitions: Sequence[Partition]) ->
 
 
 def check_partitions(counts: Mapping[str, int], partitions: Sequence[Partition]) -> None:
-    """Fails for a partition that holds nothing, as of empty compressed files, or nothing in its format.
+    """Fails for a partition that holds nothing, as of empty compressed files, or nothing in its format; days off may.
 
     Args:
         counts: Of the whole job.
@@ -210,18 +221,24 @@ def check_partitions(counts: Mapping[str, int], partitions: Sequence[Partition])
         StageError: Naming the partition.
     """
     for partition in partitions:
-        source = partition.source
-        if not any(well_formed_lines(path, counts, source=source) for path in partition.files):
-            malformed = sum((malformed_lines(path, counts, source=source) for path in partition.files), Counter[str]())
-            reasons = ", ".join(f"{reason} {lines:,}" for reason, lines in malformed.most_common())
-            found = f"all of its lines are bad: {reasons}" if reasons else "its files are empty"
-            is_outer = partition.day is not None and partition.day.is_outer
-            leave_out = ", or leave its day out of --data-start to --data-end" if is_outer else ""
-            cure = cure_of_json(malformed)
-            raise StageError(
-                f"{partition.glob}: expected rows in this partition, but {found}; mend them{leave_out}"
-                f"{f'; {cure}' if cure else ''}"
-            )
+        source, day = partition.source, partition.day
+        if any(well_formed_lines(path, counts, source=source) for path in partition.files):
+            continue
+        malformed = sum((malformed_lines(path, counts, source=source) for path in partition.files), Counter[str]())
+        reasons = ", ".join(f"{reason} {lines:,}" for reason, lines in malformed.most_common())
+        if day is not None and day.is_off and not reasons:
+            continue
+        found = f"all of its lines are bad: {reasons}" if reasons else "its files are empty"
+        cures = ["mend them"]
+        if day is not None and day.is_outer:
+            cures.append("leave its day out of --data-start to --data-end")
+        if day is not None and not reasons:
+            cures.append("name it in sources.interactions.days_off")
+        cure = cure_of_json(malformed)
+        raise StageError(
+            f"{partition.glob}: expected rows in this partition, but {found}; {', or '.join(cures)}"
+            f"{f'; {cure}' if cure else ''}"
+        )
 
 
 def _day(instant: int) -> datetime:

@@ -16,7 +16,7 @@ from pipelines.aggregation.job import Job
 from pipelines.aggregation.named_columns import check_named_columns
 from pipelines.aggregation.options import job_options_of
 from pipelines.aggregation.output import Target
-from pipelines.aggregation.partitions import tell_table_days
+from pipelines.aggregation.partitions import tell_days_off, tell_table_days
 from stage.errors import UsageError
 from stage.globs import rooted
 from stage.instant import to_microseconds
@@ -88,6 +88,7 @@ def make_plan(arguments: argparse.Namespace, spec: Spec) -> Plan:
     for name, files in {"interactions": inputs.log, **inputs.tables}.items():
         paths = [file.path for file in files if file.format != "bigquery"]
         refuse_within(arguments.output, *paths, named=f"sources.{name}.path")
+    tell_days_off(inputs.partitions)
     tell_table_days(inputs.table_days, spec.sources, end=window.end)
     column_hints = check_named_columns(inputs, spec)
     target = Target(rooted(arguments.output), new_run_id(), inputs.shards(arguments.shards))

@@ -328,8 +328,8 @@ def test_no_training_pair_left(fail: Callable[..., str]) -> None:
             ], 1,
             "sources.interactions.path: expected files that match TMP/raw/log/2024-01-01/*, found none (or only names "
             "that begin with . or _); it is a day of --data-start to --data-end without rows: if it is still to come, "
-            "run the same command then; if it is lost, put a file with any well-formed line there; a glob in place of "
-            "{date} reads all days and lets any be missing",
+            "run the same command then; if it is lost, or rightly has none, name it in sources.interactions.days_off; "
+            "a glob in place of {date} reads all days and lets any be missing",
         ),
         (["--output", "/proc/none"], 1, "/proc/none/"),
     ],

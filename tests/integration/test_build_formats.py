@@ -9,6 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import pyarrow.parquet as pq
 import pytest
 import zstandard
 from formats import avro, parquet
@@ -95,3 +96,24 @@ def test_other_formats_give_what_gzipped_json_lines_give(
     assert again.content == pages_dataset.content
     assert again.manifest["counts"] == pages_dataset.manifest["counts"]
     assert json.loads(again.stdout) == again.manifest
+
+
+def test_days_off_without_a_file_or_a_line_change_nothing(
+    pages: Any, pages_dataset: Any, build: Any, write_raw: Any, tmp_path: Path
+) -> None:
+    first = "log/2024-01-01/part.jsonl.gz"
+    rows = [json.loads(line) for line in pages.files[first].splitlines()]
+    empty = io.BytesIO()
+    pq.write_table(pq.read_schema(io.BytesIO(parquet(rows))).empty_table(), empty)
+    files = {
+        "log/2023-12-30/part.parquet": empty.getvalue(),
+        "log/2023-12-31/part.jsonl.gz": b"",
+        first: json_lines([row for row in rows if row["at"] >= 1_704_088_800_000]),  # 6:00, where the window begins
+    }
+    log = pages.spec["sources"]["interactions"] | {"days_off": ["2023-12-29", "saturday", "sunday"]}
+    spec = pages.spec | {"sources": pages.spec["sources"] | {"interactions": log}}
+    flags = ("--data-start", "2023-12-29", "--data-end", "2024-01-04T12:00", "--shards", "2")
+    again = build(tmp_path / "again", spec, *flags, raw=write_raw(tmp_path / "raw", pages.files | files))
+    assert again.code == 0, again.error
+    assert again.content == pages_dataset.content
+    assert "sources.interactions.path: no files of days_off: log/2023-12-29/*\n" in again.stderr

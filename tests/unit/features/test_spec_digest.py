@@ -51,6 +51,14 @@ def test_how_old_a_table_may_be_is_in_no_digest(table):
     assert one == other
 
 
+def test_which_days_may_lack_a_file_is_in_no_digest():
+    overrides = (
+        ["sources.interactions.path='{date}'", f"sources.interactions.days_off={d}"] for d in ("[]", "[sunday]")
+    )
+    one, other = (spec_digest(build_spec(TREE, keys, source="s"), "build-dataset") for keys in overrides)
+    assert one == other
+
+
 def test_a_key_that_came_later_is_part_of_a_digest_where_it_is_used_alone():
     assert "null_values" not in TREE["sources"]["items"]
     before = build_spec(TREE, ["sources.items.path=x.csv"], source="s")

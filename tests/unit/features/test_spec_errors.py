@@ -67,6 +67,20 @@ from stage.errors import UsageError
             "sources.items.max_age_days: goes with {date} in path alone, got p",
         ),
         (
+            "sources.interactions={path: '{date}', days_off: [sunday, Sundays]}",
+            "sources.interactions.days_off: expected a weekday, such as sunday, or a day, such as 2026-12-25, got "
+            "'Sundays'; did you mean 'sunday'?",
+        ),
+        (
+            "sources.interactions={path: '{date}', days_off: [20261225]}",
+            "sources.interactions.days_off: expected a weekday, such as sunday, or a day, such as 2026-12-25, got "
+            "'20261225'",
+        ),
+        (
+            "sources.interactions={path: p, days_off: [sunday]}",
+            "sources.interactions.days_off: goes with {date} in path alone, got p",
+        ),
+        (
             "sources.items={path: x, delimiter: ab}",
             'sources.items.delimiter: expected one character of ASCII, no double quote (a tab is "\\t" in double '
             "quotes), got 'ab'",

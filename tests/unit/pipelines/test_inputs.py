@@ -196,10 +196,38 @@ def test_a_day_may_be_missing_by_a_glob_in_place_of_date(tmp_path: Path) -> None
         return [file.name for file in find_inputs(spec, str(tmp_path), window=window).log]
 
     with pytest.raises(
-        StageError, match=r"2024-01-02\.jsonl\.gz, found none .* still to come, .* place of {date} reads all days"
+        StageError,
+        match=r"2024-01-02\.jsonl\.gz, found none .* still to come, .*\.days_off; .* place of {date} reads all days",
     ):
         find("{date}")  # the first day's file is no name that was meant
     assert find("*") == ["interactions-2024-01-01.jsonl.gz"]
+
+
+def test_days_off_may_have_no_file_but_not_all_days_of_a_window(tmp_path: Path) -> None:
+    (tmp_path / "items-0.jsonl.gz").write_bytes(b"x")
+    (tmp_path / "2024-01-01").mkdir()
+    log = tmp_path / "2024-01-01/a.jsonl"
+    log.write_bytes(b"x")
+
+    def find(*days_off: str) -> list[str]:
+        keys = ("timestamp=time", "path='{date}/*'", f"days_off={[*days_off]}")
+        spec = load_spec("debian", [f"sources.interactions.{key}" for key in keys])
+        window = window_of({"data_start": "2024-01-01", "data_end": "2024-01-04"})  # Monday to Wednesday
+        return [file.name for file in find_inputs(spec, str(tmp_path), window=window).log]
+
+    assert find("tuesday", "2024-01-03") == ["2024-01-01/a.jsonl"]
+    with pytest.raises(StageError, match=r"2024-01-03/\*, found none .*\.days_off;"):
+        find("tuesday")
+    log.unlink()
+    with pytest.raises(StageError) as caught:
+        find("monday", "tuesday", "wednesday")
+    assert str(caught.value) == (
+        "sources.interactions.path: expected files of some day of the window, found none, and all are days_off"
+    )
+    (tmp_path / "2024-01-02/hour=7").mkdir(parents=True)
+    (tmp_path / "2024-01-02/hour=7/a.jsonl").write_bytes(b"x")
+    with pytest.raises(StageError, match=r"2024-01-02/\*, found none .* further down: write /\*\* in place of /\*"):
+        find("monday", "tuesday", "wednesday")
 
 
 def test_a_file_of_two_days_is_refused_since_its_lines_would_be_read_twice(tmp_path: Path) -> None:

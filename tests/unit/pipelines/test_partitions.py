@@ -50,6 +50,20 @@ def test_a_log_is_read_day_by_day_of_the_half_open_window(start, end, days):
     }
 
 
+@pytest.mark.parametrize(
+    ("days_off", "off"),
+    [
+        ([], []),
+        (["sunday"], ["2024-02-25"]),
+        (["2024-02-26", "2023-02-25", "wednesday"], ["2024-02-26", "2024-02-28"]),
+    ],
+)
+def test_days_off_are_weekdays_and_days(days_off: list[str], off: list[str]) -> None:
+    window = DataWindow(at(2024, 2, 25), at(2024, 2, 29))  # Sunday to Wednesday
+    found = log_patterns("{date}", window, days_off=days_off)
+    assert [day for day, known in found.items() if known is not None and known.is_off] == off
+
+
 @pytest.mark.parametrize(("start", "end"), [(None, None), (0, None), (None, 0)])
 def test_a_log_by_date_needs_a_window(start, end):
     with pytest.raises(UsageError) as caught:

@@ -329,9 +329,23 @@ def test_a_partition_of_malformed_lines_is_not_called_empty() -> None:
         assert str(caught.value) == f"day 2: expected rows in this partition, but {said}; mend them{cure}"
 
 
-def test_only_an_outer_day_of_the_window_can_be_left_out_of_it() -> None:
+def test_an_empty_day_of_the_log_may_be_named_as_a_day_off_or_if_it_is_an_outer_one_left_out_of_the_window() -> None:
     empty = "day: expected rows in this partition, but its files are empty; mend them"
-    for is_outer, said in ((True, f"{empty}, or leave its day out of --data-start to --data-end"), (False, empty)):
+    off = ", or name it in sources.interactions.days_off"
+    outer = ", or leave its day out of --data-start to --data-end"
+    for is_outer, said in ((True, f"{empty}{outer}{off}"), (False, f"{empty}{off}")):
         with pytest.raises(StageError) as caught:
             check_partitions({}, [Partition("log", "day", ("a",), WindowDay(is_whole=True, is_outer=is_outer))])
         assert str(caught.value) == said
+
+
+def test_a_day_off_may_have_no_file_and_no_line_but_no_bad_lines_alone() -> None:
+    day_off = WindowDay(is_whole=True, is_outer=False, is_off=True)
+    counts = in_files(good={"good": 1}, bad={"not_json": 4})
+    for paths in ((), ("empty",), ("empty", "good")):
+        check_partitions(counts, [Partition("log", "day", paths, day_off)])
+    with pytest.raises(StageError) as caught:
+        check_partitions(counts, [Partition("log", "day", ("empty", "bad"), day_off)])
+    assert str(caught.value) == (
+        f"day: expected rows in this partition, but all of its lines are bad: not_json 4; mend them; {ONE_OBJECT}"
+    )
