@@ -23,10 +23,6 @@ BESIDE_THE_PAPER = ("what CFM gains over plain in Recall@10", "In brackets")
 COLD = "all training pairs, 10% of the items without any, tuned"
 COLD_VALUES = "Cold items, ranked among all items and among the cold ones alone:"
 QUOTED = {
-    "README.md": [
-        ("on `wikispeedia-links`", "wikispeedia-links", *BESIDE_THE_PAPER),
-        ("and on `debian`", "debian", *BESIDE_THE_PAPER),
-    ],
     "results/README.md": [
         ("on wikispeedia-links", "wikispeedia-links", *BESIDE_THE_PAPER),
         ("and on debian", "debian", *BESIDE_THE_PAPER),
@@ -139,6 +135,26 @@ def test_a_table_that_is_quoted_is_the_one_that_it_is_said_to_be(page: str) -> N
         assert any(set(table.lines) <= lines for lines in published), (said, table.lines)
 
 
+def test_what_readme_sums_up_of_cold_items_is_in_the_tables_and_bold_where_it_is_significant() -> None:
+    rows = re.findall(r"^\|.*\]\(results/(.*)/tables\.md\) \| (.*) \|$", (ROOT / "README.md").read_text(), re.MULTILINE)
+    assert len(rows) == 6
+    for name, cells in rows:
+        values, gains = (
+            {line.split(" | ")[0]: line.split(" | ") for line in table.lines}
+            for said in (COLD_VALUES, SEEDS_TOO)
+            for table in tables_of((ROOT / "results" / name / "tables.md").read_text())
+            if table.sentence == said and "among the cold Recall@50" in table.lines[0]
+        )
+        overall, cold = (gains["| "].index(column) for column in ("Recall@10", "cold Recall@50"))
+        found = values["| plain"][values["| "].index("cold Recall@50")]
+        told = [f"{float(found.split()[0]):.1%}"]
+        for variant in ("| cfm", "| plain-id-dropout"):
+            for cell in (gains[variant][cold], gains[variant][overall]):
+                gain, low, high = re.fullmatch(r"(.*) \[(.*)%, (.*)%\]", cell).groups()
+                told.append(f"**{gain}**" if float(low) * float(high) > 0 else gain)
+        assert cells.split(" | ") == told, name
+
+
 def paragraphs_of(text: str) -> list[Paragraph]:
     """A page's prose: without tables, headings and commands; a point of a list is a paragraph of its own."""
     found: list[Paragraph] = []
@@ -167,7 +183,7 @@ def quoted_gains(text: str) -> Iterator[tuple[int, list[str], str]]:
             end = interval.end()
 
 
-@pytest.mark.parametrize("page", [*QUOTED, "docs/design/evaluation.md"])
+@pytest.mark.parametrize("page", ["README.md", *QUOTED, "docs/design/evaluation.md"])
 def test_a_gain_that_prose_quotes_is_in_some_table(page: str) -> None:
     """One of the shares before an interval is its gain, which prose may give without a sign; or there is none."""
     gains: defaultdict[str, set[str]] = defaultdict(set)
