@@ -91,8 +91,7 @@ def absolute(path: str) -> str:
 
 def is_within(path: str, directory: str) -> bool:
     """Whether a path is a directory or lies below it, by its name or by where links lead."""
-    spellings = [absolute] if "://" in path or "://" in directory else [absolute, from_root]
-    return any(f"{of(path).rstrip('/')}/".startswith(f"{of(directory).rstrip('/')}/") for of in spellings)
+    return any(f"{of(path).rstrip('/')}/".startswith(f"{of(directory).rstrip('/')}/") for of in (absolute, from_root))
 
 
 def read_bytes(path: str) -> bytes:

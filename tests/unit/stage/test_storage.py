@@ -93,6 +93,7 @@ def test_sizes_are_those_of_all_files_below(tmp_path):
 
 def test_a_file_in_the_place_of_a_directory_is_named(tmp_path):
     (tmp_path / "file").write_bytes(b"")
+    assert storage.names(str(tmp_path / "file")) == set()
     with pytest.raises(StageError, match="file: cannot be listed: Not a directory"):
         storage.sizes(str(tmp_path / "file"))
     with pytest.raises(StageError, match="file: cannot be listed: Not a directory"):
@@ -153,7 +154,8 @@ class _Store:
     def create_dir(self, path: str, recursive: bool) -> None:
         """Objects need none."""
 
-    def open_output_stream(self, path: str, **_: None) -> _Upload:
+    def open_output_stream(self, path: str, *, compression: str | None = "detect") -> _Upload:
+        assert compression is None  # by default pyarrow packs what is called .gz
         return _Upload(self, path)
 
     def delete_file(self, path: str) -> None:
@@ -194,6 +196,7 @@ def test_a_library_writes_and_reads_local_files_of_a_bucket(bucket: str, tmp_pat
         assert storage.sizes(f"{bucket}/deep") == {}
     assert not Path(local).exists()
     assert storage.sizes(f"{bucket}/deep") == {"below/a": 1, "b": 1}
+    assert storage.names(f"{bucket}/deep") == {"below", "b"}
     with storage.readable_as_local(f"{bucket}/deep", ["below/a"]) as local:
         assert storage.sizes(local) == {"below/a": 1}
         assert Path(local, "below", "a").read_bytes() == b"1"
@@ -317,6 +320,15 @@ def test_a_path_with_two_dots_behind_a_link_is_where_the_shell_has_it(tmp_path, 
     assert storage.sizes("lex/bin/..") == {}
     assert storage.names("lex/bin/..") == {"bin"}
     assert sorted(os.listdir("lex")) == ["bin"]
+
+
+def test_what_lies_within_a_directory_by_its_name_or_by_where_links_lead_is_within_it(tmp_path):
+    (tmp_path / "far").mkdir()
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "link").symlink_to("../far")
+    for directory in ("out", "far"):
+        assert storage.is_within(f"{tmp_path}/out/link/file", f"{tmp_path}/{directory}")
+    assert not storage.is_within(f"{tmp_path}/far/file", f"{tmp_path}/out")
 
 
 def test_the_last_name_of_a_path_may_be_a_link_which_is_deleted_itself(tmp_path):
