@@ -47,10 +47,18 @@ def test_a_glob_matches_the_same_everywhere(tmp_path: Path, bucket: str, pattern
 
 
 def test_a_name_with_an_empty_part_is_told_before_it_is_opened(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("stage.storage.sizes", lambda *_, **__: {"a.jsonl": 5, "odd//x.jsonl": 5})
+    listed = []
+
+    def sizes(directory: str, *, below: bool) -> dict[str, int]:
+        listed.append((directory, below))
+        return {"a.jsonl": 5, "odd//x.jsonl": 5}
+
+    monkeypatch.setattr("stage.storage.sizes", sizes)
     assert globs.match("gs://bucket/raw/a*") == [("gs://bucket/raw/a.jsonl", 5)]
     with pytest.raises(StageError, match=r"^gs://bucket/raw/odd//x\.jsonl: expected a name without an empty part"):
         globs.match("gs://bucket/raw/**")
+    # What lies further down may be millions of objects.
+    assert listed == [("gs://bucket/raw", False), ("gs://bucket/raw", True)]
 
 
 @pytest.mark.parametrize("pattern", ["raw/**.jsonl", "raw/*/a.jsonl", "raw/day=2/*"])
@@ -92,6 +100,9 @@ def test_a_link_that_leads_back_is_refused_where_files_would_come_twice(
     (tmp_path / "raw/day/last").symlink_to("../day=1")
     with pytest.raises(StageError, match=r"^raw/day=1/next/last: expected a link to another place, "):
         globs.match("raw/**.jsonl")
+    (tmp_path / "raw/root").symlink_to("/")
+    with pytest.raises(StageError, match=r"^raw/root: expected a link to another place, "):
+        globs.match("raw/r*/a.jsonl")
 
 
 def test_a_link_to_what_isn_t_there_is_refused_where_files_would_be_missing(
@@ -168,6 +179,7 @@ def test_a_path_says_the_same_elsewhere_unless_a_directory_above_would_make_it_a
 def test_a_range_without_characters_matches_none_and_a_directory_is_no_file(tmp_path: Path) -> None:
     (tmp_path / "a").mkdir()
     (tmp_path / "b").write_bytes(b"1")
+    os.mkfifo(tmp_path / "p")
     assert globs.match(f"{tmp_path}/[z-a]") == []
     assert globs.match(f"{tmp_path}/a") == globs.match(f"{tmp_path}/c") == []
     assert globs.match(f"{tmp_path}/?") == [(f"{tmp_path}/b", 1)]
@@ -212,12 +224,45 @@ def test_no_more_is_listed_than_a_glob_needs(tmp_path: Path, monkeypatch: pytest
         globs.match("raw/day/a.jsonl/*")
 
 
+def test_a_directory_that_goes_while_it_is_looked_through_is_not_taken_for_empty(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "raw/day").mkdir(parents=True)
+    scandir = os.scandir
+
+    def remove_before(directory: str) -> Any:
+        if directory.endswith("/day/"):
+            (tmp_path / "raw/day").rmdir()
+        return scandir(directory)
+
+    monkeypatch.setattr("stage.globs.os.scandir", remove_before)
+    with pytest.raises(StageError, match=r"/raw/day: cannot be listed: No such file or directory$"):
+        globs.match(f"{tmp_path}/raw/*/a.jsonl")
+
+
+def test_a_file_that_goes_while_others_are_looked_at_is_left_out(tmp_path: Path) -> None:
+    for name in "cba":
+        (tmp_path / name).write_bytes(b"1")
+    found = globs._local_files(f"{tmp_path}/*", start=f"{tmp_path}/")
+    assert next(found) == (f"{tmp_path}/a", 1)
+    (tmp_path / "b").unlink()
+    assert list(found) == [(f"{tmp_path}/c", 1)]
+
+
+def test_a_name_of_two_lines_is_matched_too(tmp_path: Path) -> None:
+    (tmp_path / "a\nb.gz").write_bytes(b"1")
+    for pattern in ("*.gz", "**.gz", "a?b.gz", "a[!x]b.gz"):
+        assert globs.match(f"{tmp_path}/{pattern}") == [(f"{tmp_path}/a\nb.gz", 1)]
+
+
 def test_a_directory_is_no_glob_and_the_refusal_says_which_would_be(tmp_path: Path) -> None:
     for name in ("_SUCCESS", "b.parquet", "a.parquet"):
         (tmp_path / name).touch()
     wanted = f"^--queries: expected Parquet files that match {tmp_path}/, found none; for the files in that directory "
     with pytest.raises(StageError, match=rf"{wanted}write {tmp_path}/\*$"):
         globs.matching_files(f"{tmp_path}/", option="--queries")
+    with pytest.raises(StageError, match=f"match {tmp_path}/none, found none$"):
+        globs.matching_files(f"{tmp_path}/none", option="--queries")
     assert globs.matching_files(f"{tmp_path}/*", option="--queries") == [f"{tmp_path}/{name}.parquet" for name in "ab"]
 
 

@@ -2,14 +2,14 @@
 
 import json
 import os
-from datetime import datetime
+from datetime import UTC, datetime
 from types import SimpleNamespace
 
 import pytest
 
 from stage import storage
 from stage.errors import StageError, StorageError
-from stage.manifest import File, MadeFrom, Manifest, describe_files, digest, new_run_id
+from stage.manifest import File, MadeFrom, Manifest, begun_at, describe_files, digest, new_run_id
 from stage.output import start_output
 from stage.published import Published, Record
 
@@ -40,6 +40,7 @@ def test_the_bytes_of_a_manifest_are_sorted_json_that_comes_back(output):
     content = (output / "manifest.json").read_bytes()
     tree = json.loads(content)
     assert list(tree) == sorted(tree)
+    assert content.endswith(b"\n}\n")
     assert Manifest.model_validate(tree).to_json() == content
 
 
@@ -81,6 +82,13 @@ def test_of_a_directory_that_is_none_of_ours_the_one_below_it_that_may_be_meant_
     assert read(above / "file") == "OUT: expected a finished dataset, but it is a file"
 
 
+def test_on_a_bucket_the_one_that_is_called_as_its_stage_is_told(bucket):
+    for name in ("dataset", "other"):
+        Manifest(stage="dataset", run_id="r").write(f"{bucket}/run/{name}")
+    said = "OUT: expected a finished dataset, but the directory has no manifest.json; did you mean OUT/dataset?"
+    assert read(f"{bucket}/run") == said
+
+
 def test_an_output_is_done_if_it_is_whole_and_the_same_would_make_it_again(output):
     edit(output, inputs={"raw": "r", "pseudonyms": "p"})
     found = Manifest.read(str(output), "dataset")
@@ -94,6 +102,7 @@ def test_an_output_is_done_if_it_is_whole_and_the_same_would_make_it_again(outpu
     for changed in (
         {"spec_digest": "x"},
         {"inputs": {"raw": "x", "pseudonyms": "p"}},
+        {"inputs": {"raw": "r"}},
         {"job_options": {"data_end": "x"}},
     ):
         assert find_done(**changed) is None
@@ -159,6 +168,7 @@ def test_a_digest_is_of_the_value_whatever_the_order_of_its_keys():
     assert digest({"a": 1}) != digest({"a": 1.0})
     assert digest({}) == "44136fa355b3678a1146ad16f7e8649e94fb4fc21fe77e8310c060f61caaff8a"
     one = Manifest(stage="raw", run_id="r", content={"a": "1"})
+    assert one.content_digest == "9afeb0f2b203f254312ec8ded441d0318b7c34c57f8695ede42d2215a30c0960"
     assert (
         one.content_digest == Manifest(stage="raw", run_id="other", content={"a": "1"}, counts={"n": 1}).content_digest
     )
@@ -174,3 +184,8 @@ def test_run_ids_differ_and_sort_by_time(monkeypatch):
         monkeypatch.setattr("stage.manifest.datetime", clock)
         found.append(new_run_id()[:15])
     assert found == sorted(found) == ["20260131T235959", "20260201T000000", "20260201T090807"]
+
+
+def test_a_run_id_says_when_its_run_began():
+    assert begun_at("20260201T090807-0a1b2c") == datetime(2026, 2, 1, 9, 8, 7, tzinfo=UTC)
+    assert begun_at("mine") is None

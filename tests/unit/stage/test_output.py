@@ -5,8 +5,17 @@ import json
 import pytest
 
 from stage.errors import StageError, UsageError
-from stage.manifest import MadeFrom, Manifest
-from stage.output import check_own, finish_output, refuse_unfinished, refuse_within, resume_output, start_output
+from stage.manifest import File, MadeFrom, Manifest
+from stage.output import (
+    check_own,
+    finish_output,
+    last_run_of,
+    refuse_unfinished,
+    refuse_within,
+    resume_output,
+    start_output,
+    write_file,
+)
 
 
 def names(directory):
@@ -77,6 +86,17 @@ def test_an_input_within_the_output_is_refused(output):
             refuse_within(str(output), None, path, named="--schema")
 
 
+def test_links_among_the_inputs_of_a_directory_are_looked_at_themselves(output):
+    here, alias = output.parent / "here", output.parent / "alias"
+    here.mkdir()
+    (here / "link").symlink_to(output / "train" / "a.gz")
+    alias.symlink_to(output)
+    (output / "away").symlink_to(here / "a")
+    for paths in ((here / "a", here / "link"), (alias / "away", alias / "b")):
+        with pytest.raises(UsageError, match=r"^--raw: expected a place outside of --output"):
+            refuse_within(str(output), *map(str, paths), named="--raw")
+
+
 def test_what_lies_elsewhere_is_not_taken_for_a_path_below_here(output, monkeypatch):
     monkeypatch.chdir(output)
     refuse_within(".", "gs://bucket/schema.pbtxt", f"{output}-1", named="--schema")
@@ -128,6 +148,19 @@ def test_what_another_stage_has_begun_is_never_touched(tmp_path, mark, found, ov
     resume_output(str(tmp_path), "model", run_id="s")
     assert json.loads((tmp_path / ".unfinished").read_bytes()) == {"stage": "model", "run_id": "s"}
     assert names(tmp_path) == [".unfinished", "half"]
+
+
+def test_a_file_is_described_as_it_was_written(tmp_path):
+    abc = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
+    made = write_file(str(tmp_path), "deep/file", chunks=iter([b"ab", b"", b"c"]), records=7)
+    assert made == File(name="deep/file", size=3, sha256=abc, records=7)
+    assert (tmp_path / "deep" / "file").read_bytes() == b"abc"
+
+
+@pytest.mark.parametrize(("mark", "run"), [(b'{"run_id": "r"}', "r"), (b'{"run_id": 7}', None), (b"{}", None)])
+def test_a_mark_says_which_run_was_last(tmp_path, mark, run):
+    (tmp_path / ".unfinished").write_bytes(mark)
+    assert last_run_of(str(tmp_path)) == run
 
 
 def test_a_run_that_another_one_has_followed_writes_no_manifest_and_one_that_tries_again_no_second(tmp_path):
@@ -201,10 +234,10 @@ def test_a_run_killed_before_its_mark_is_whole_is_replaced(tmp_path):
 def test_what_an_unfinished_run_left_is_cleared_or_kept_to_resume(tmp_path):
     start_output(str(tmp_path), "dataset", run_id="s", overwrite=False)
     (tmp_path / "deep" / "down").mkdir(parents=True)
-    for name in ("half", "file.0a1b2c3d.tmp"):
+    for name in ("half", "half.tmp.gz", "file.0a1b2c3d.tmp", "deep/file.0a1b2c3d.tmp"):
         (tmp_path / name).write_bytes(b"")
     resume_output(str(tmp_path), "dataset", run_id="s")
-    assert names(tmp_path) == [".unfinished", "half"]
+    assert names(tmp_path) == [".unfinished", "half", "half.tmp.gz"]
     start_output(str(tmp_path), "dataset", run_id="s", overwrite=False)
     assert list(tmp_path.iterdir()) == [tmp_path / ".unfinished"]
     finish_output(str(tmp_path), Manifest(stage="dataset", run_id="s"))
