@@ -1,12 +1,14 @@
 import base64
 import re
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pytest
+from matplotlib.figure import Figure
 
-from features.dataset import Dataset
+from features.dataset import Dataset, EncodedFeature
 from model.reporting import embedding_map
 from model.reporting.embedding_map import _draw_numbers, _draw_values, _first_values, draw_map, place_items
 
@@ -20,6 +22,17 @@ def test_neighbours_stay_neighbours() -> None:
     draws = np.random.default_rng(0)
     embeddings = np.repeat(np.eye(2, 8, dtype=np.float32), 20, axis=0) + draws.normal(0, 0.01, (40, 8))
     places = place_items(embeddings.astype(np.float32))
+    distances = np.linalg.norm(places[:, None] - places[None], axis=2) + np.diag(np.full(40, np.inf))
+    bundle = np.arange(40) // 20
+    assert (bundle[distances.argmin(axis=1)] == bundle).all()
+
+
+def test_how_long_embeddings_are_says_nothing() -> None:
+    # Of each length one of either bundle, 10 degrees apart: nearer to each other than to any of their own bundle.
+    draws = np.random.default_rng(0)
+    angles = np.repeat([0.0, 0.17], 20) + draws.normal(0, 0.001, 40)
+    lengths = np.tile(2.0 ** np.arange(20), 2)
+    places = place_items((lengths * [np.cos(angles), np.sin(angles)]).T.astype(np.float32))
     distances = np.linalg.norm(places[:, None] - places[None], axis=2) + np.diag(np.full(40, np.inf))
     bundle = np.arange(40) // 20
     assert (bundle[distances.argmin(axis=1)] == bundle).all()
@@ -80,11 +93,43 @@ def test_an_outlier_leaves_the_scale_to_the_others() -> None:
     assert texts(picture) == ["20", "40", "60", "80"]
 
 
-def test_a_few_items_make_no_map(tiny_dataset: Dataset) -> None:
-    found = draw_map(
-        tiny_dataset, ids=[b"item-000"] * 4, train_count=np.arange(4), embeddings=np.eye(4, dtype=np.float32)
+def test_every_item_is_drawn_where_it_lies(monkeypatch: pytest.MonkeyPatch) -> None:
+    places = np.array([[0, 1], [2, 3], [4, 5], [6, 7]], np.float32)
+    axes: Any = None
+
+    def draw_figure(draw: Any, **_: Any) -> str:
+        nonlocal axes
+        axes = Figure().add_subplot()
+        draw(axes)
+        return ""
+
+    monkeypatch.setattr(embedding_map, "draw_figure", draw_figure)
+    _draw_numbers(places, np.array([1, np.nan, np.inf, 2]), log=False)
+    assert [points.get_offsets().tolist() for points in axes.collections] == [[[2, 3], [4, 5]], [[0, 1], [6, 7]]]
+    assert axes.get_aspect() == 1
+    _draw_values(places, ["a", None, "a", "b"])
+    assert [points.get_offsets().tolist() for points in axes.collections] == [[[2, 3]], [[0, 1], [4, 5]], [[6, 7]]]
+    assert axes.get_aspect() == 1
+
+
+def test_the_scale_of_counts_is_logarithmic_and_of_one_number_begins_there() -> None:
+    places = np.zeros((3, 2), np.float32)
+    assert texts(_draw_numbers(places, np.array([0.0, 10, 1000]), log=True)) == ["0", "1", "10", "100", "1,000"]
+    assert texts(_draw_numbers(places, np.array([3.0, 3, 3]), log=False)) == ["3", "3.2", "3.4", "3.6", "3.8", "4"]
+
+
+def test_five_items_are_the_fewest_and_two_dimensions() -> None:
+    kinds: dict[str, Any] = {"tags": "multivalued", "name": "text", "image": "vector"}
+    rows = pa.table({"feature/tags": pa.array([["a", "b"], [], ["a"], None, ["b"]], pa.list_(pa.string()))})
+    dataset: Any = SimpleNamespace(
+        features=lambda _: [EncodedFeature(f"item/{name}", name, kind, name, 3) for name, kind in kinds.items()],
+        entity_rows=lambda *_, columns, **__: rows.select(columns),
     )
-    assert found.pictures == {}
+    for items, width, drawn in ((4, 4, 0), (5, 1, 0), (5, 2, 5)):
+        embeddings = np.eye(5, width, dtype=np.float32)[:items] + 1
+        found = draw_map(dataset, ids=[b"x"] * items, train_count=np.arange(items), embeddings=embeddings)
+        assert (found.items, list(found.pictures)) == (drawn, ["training examples", "tags"] if drawn else [])
+    assert texts(found.pictures["tags"]) == ["(none)", "a", "b"]
 
 
 def test_items_in_one_place_make_no_map(tiny_dataset: Dataset, monkeypatch: pytest.MonkeyPatch) -> None:

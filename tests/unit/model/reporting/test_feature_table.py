@@ -11,7 +11,7 @@ def test_values_are_counted_over_all_files() -> None:
     files = [
         {
             "id": ["a", "b", "c"],
-            "feature/tags": [["x", "y"], [], ["x"]],
+            "feature/tags": [["x", "y"], [], ["x", None]],
             "feature/colour": ["red", None, "red"],
             "feature/image": [[1, 0], [], [1, 2]],
         },

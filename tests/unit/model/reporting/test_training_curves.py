@@ -2,6 +2,7 @@ import base64
 import re
 
 import numpy as np
+import pytest
 
 from model.reporting.training_curves import CURVES, draw_curves
 
@@ -35,3 +36,10 @@ def test_a_curve_has_a_line_for_each_model_that_has_numbers_for_it() -> None:
     hidden = draw_curves({"plain": plain, "_ours": ours})[CURVES["main_loss"]]
     assert [text for text in texts(hidden) if "plain" in text or "ours" in text] == ["plain", "\u200b_ours"]
     assert draw_curves({"plain": plain}).keys() == {CURVES["main_loss"]}
+
+
+def test_a_name_is_shown_as_it_is_whatever_glyphs_matplotlib_has(recwarn: pytest.WarningsRecorder) -> None:
+    history = [{"step": 8, "main_loss": 3.0}]
+    (picture,) = draw_curves({"a$x$": history, "\u6a21\u578b": history}).values()
+    assert {"a$x$", "\u6a21\u578b"} <= set(texts(picture))
+    assert recwarn.list == []
