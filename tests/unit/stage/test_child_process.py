@@ -1,13 +1,17 @@
 """The end of processes that this one has started."""
 
+import os
+import re
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from stage.child_process import end, run_verb
+from stage.errors import Interrupted, StageError
 
 PROGRAM = """
 import signal, sys, time
@@ -47,3 +51,57 @@ def test_a_verb_s_process_imports_nothing_from_where_somebody_works(
     monkeypatch.setattr(sys, "stderr", sys.__stderr__)
     run_verb("validate", ["--help"])
     assert "usage: ssl-two-tower validate" in capfd.readouterr().out
+
+
+@pytest.fixture
+def verb(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
+    """Has every verb be a script of the shell."""
+
+    def write(script: str) -> None:
+        (tmp_path / "verb").write_text(f"#!/bin/sh\n{script}\n")
+        (tmp_path / "verb").chmod(0o755)
+        monkeypatch.setattr(sys, "executable", str(tmp_path / "verb"))
+        monkeypatch.setattr(sys, "stderr", sys.__stderr__)
+
+    return write
+
+
+@pytest.mark.parametrize(
+    ("script", "error", "said"),
+    [
+        ("exit 1", StageError, "train failed, see above; mend the cause, and the same command goes on from here"),
+        ("kill -9 $$", StageError, "train was killed by signal 9; mend the cause, and the same command goes on from"),
+        ("exit 2", SystemExit, "2"),
+        ("exit 75", Interrupted, "train: interrupted; the same command goes on from here"),
+    ],
+)
+def test_how_a_verb_ended_is_said(
+    verb: Callable[[str], None], script: str, error: type[BaseException], said: str
+) -> None:
+    verb(script)
+    with pytest.raises(error, match=f"^{re.escape(said)}"):
+        run_verb("train", [])
+
+
+def test_a_verb_is_ended_with_who_waits_for_it(verb: Callable[[str], None], tmp_path: Path) -> None:
+    saves = f"trap 'sleep 0.2; echo > {tmp_path}/saved; exit 0' TERM"
+    verb(f"{saves}; sleep 0.3; kill -INT $PPID; for _ in $(seq 100); do sleep 0.05; done")
+    with pytest.raises(Interrupted):
+        run_verb("train", [])
+    assert (tmp_path / "saved").exists()
+
+
+def test_a_verb_writes_where_it_is_told_and_to_our_stderr(
+    verb: Callable[[str], None], capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    verb('echo "$@"; echo "$(ps -o pgid= -p $$) $$" >&2')
+    groups = []
+    for stdout, process_group in ((None, None), (subprocess.DEVNULL, 0)):
+        with (tmp_path / "stderr").open("w+") as stderr:
+            monkeypatch.setattr(sys, "stderr", stderr)
+            run_verb("train", ["--seed", "1"], stdout=stdout, process_group=process_group)
+            stderr.seek(0)
+            groups.append([int(number) for number in stderr.read().split()])
+    assert groups[0][0] == os.getpgrp()
+    assert groups[1][0] == groups[1][1]
+    assert capfd.readouterr() == ("-P -m pipelines.cli train --seed 1\n", "")

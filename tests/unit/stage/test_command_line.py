@@ -4,6 +4,7 @@ import contextlib
 import gc
 import os
 import re
+import select
 import signal
 import subprocess
 import sys
@@ -52,6 +53,7 @@ def raising(error):
         (OSError("disk is odd"), 1, "error: disk is odd\n"),
         (SystemExit(0), 0, ""),
         (SystemExit(3), 3, ""),
+        (SystemExit("a text"), 1, ""),
     ],
 )
 def test_an_error_is_one_line_on_stderr_and_an_exit_code(capsys, error, code, message):
@@ -113,8 +115,9 @@ def test_a_defect_of_ours_is_no_one_liner():
         run_command(raising(ZeroDivisionError()), [])
 
 
-def test_verbose_shows_the_traceback_and_the_line(capsys):
-    assert run_command(raising(StageError("it broke")), ["--verbose"]) == 1
+@pytest.mark.parametrize("kind", [StageError, OSError])
+def test_verbose_shows_the_traceback_and_the_line(capsys, kind):
+    assert run_command(raising(kind("it broke")), ["--verbose"]) == 1
     err = capsys.readouterr().err
     assert "Traceback" in err
     assert err.endswith("error: it broke\n")
@@ -140,6 +143,22 @@ def test_verbose_is_a_switch_as_templates_give_it_and_takes_no_word_for_its_valu
     assert ("Traceback" in capsys.readouterr().err) == is_verbose
 
 
+@pytest.mark.parametrize(
+    ("arguments", "before", "after"),
+    [
+        ([], {}, {"TF_CPP_MIN_LOG_LEVEL": "3", "CUDA_MODULE_LOADING": "LAZY"}),
+        ([], {"TF_CPP_MIN_LOG_LEVEL": "0"}, {"TF_CPP_MIN_LOG_LEVEL": "0", "CUDA_MODULE_LOADING": "LAZY"}),
+        (["--verbose"], {}, {}),
+    ],
+)
+def test_tensorflow_is_told_to_be_quiet_unless_somebody_wants_to_hear_it(monkeypatch, arguments, before, after):
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "environ", dict(before))
+        assert run_command(lambda _: None, arguments) == 0
+        found = {name: os.environ[name] for name in os.environ if name.startswith(("TF_CPP", "CUDA"))}
+    assert found == after
+
+
 PROGRAM = """
 import logging, os, sys, time
 from stage.command_line import run_process
@@ -163,6 +182,10 @@ def body(argv):
         print("to nobody", file=sys.stderr)
     if "fail" in argv:
         raise StageError("it broke")
+    if "odd" in argv:
+        raise StageError(os.fsdecode(b"caf\\xe9"))
+    if "leave" in argv:
+        sys.exit(0)
     if "pipe" in argv:
         read, write = os.pipe()
         os.close(read)
@@ -197,6 +220,11 @@ def test_libraries_are_quiet_but_ours_is_heard():
     assert (process.returncode, out, err) == (1, "result\n", "progress\nerror: it broke\n")
 
 
+def test_a_name_that_is_not_utf_8_can_be_said():
+    _, err = (process := start("odd")).communicate(timeout=30)
+    assert (process.returncode, err) == (1, "progress\nerror: caf\\udce9\n")
+
+
 def test_verbose_lets_the_libraries_speak():
     _, err = (process := start("--verbose")).communicate(timeout=30)
     assert process.returncode == 0
@@ -218,6 +246,7 @@ def test_a_signal_to_stop_leaves_75(sent):
     process = start("wait")
     try:
         assert process.stdout.readline() == "result\n"
+        assert select.select([process.stderr], [], [], 20)[0]  # what is said is heard at once
         process.send_signal(sent)
         _, err = process.communicate(timeout=60)
     finally:
@@ -279,16 +308,23 @@ def test_a_stderr_that_takes_nothing_changes_no_exit_code(lost, then, code):
 
 
 @pytest.mark.parametrize(
-    ("then", "message"), [([], "No space left on device"), (["fail"], "it broke")], ids=["ends", "fails"]
+    ("then", "code", "said"),
+    [
+        ([], 1, "error: No space left on device\n"),
+        (["fail"], 1, "error: it broke\n"),
+        (["stop"], 75, "error: interrupted; the same command starts again where that is possible\n"),
+        (["leave"], 1, ""),
+    ],
+    ids=["ends", "fails", "stops", "leaves"],
 )
-def test_a_stdout_that_takes_nothing_is_an_error_in_one_line(then, message):
+def test_a_stdout_that_takes_nothing_is_an_error_in_one_line(then, code, said):
     command = [sys.executable, "-c", PROGRAM.replace('"result", flush=True', '"result"'), *then]
     buffered = os.environ | {"PYTHONUNBUFFERED": ""}
     with open("/dev/full", "wb") as full:
         found = subprocess.run(
             command, check=False, env=buffered, stdout=full, stderr=subprocess.PIPE, text=True, timeout=60
         )
-    assert (found.returncode, found.stderr) == (1, f"progress\nerror: {message}\n")
+    assert (found.returncode, found.stderr) == (code, f"progress\n{said}")
 
 
 @pytest.mark.parametrize(("then", "code"), [([], 0), (["fail"], 1), (["--verbose"], 0)])

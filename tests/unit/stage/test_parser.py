@@ -38,6 +38,8 @@ def parser():
         (["--output", "x", "shop.yaml"], "unknown argument shop.yaml; see ssl-two-tower verb --help"),
         ([], "the following arguments are required: --output (see ssl-two-tower verb --help)"),
         (["--outptu", "x", "--shards", "3"], "unknown argument --outptu; did you mean '--output'?"),
+        (["--outptu=a/path/that/is/long"], "unknown argument --outptu; did you mean '--output'?"),
+        (["--output", "x", "stray", "-n", "3"], "unknown argument -n; see ssl-two-tower verb --help"),
         (["--shards=3", "--other"], "the following arguments are required: --output (see ssl-two-tower verb --help)"),
         (["--output", "x", "--shards", "many"], "argument --shards: invalid int value: 'many' (see"),
         (["--output", "x", ""], "got an empty argument, as of a shell variable that isn't set; see ssl-two-tower verb"),
@@ -50,6 +52,26 @@ def parser():
 def test_wrong_use_is_refused_with_the_nearest_flag(capsys, argv, message):
     assert run_command(lambda arguments: print(parser().parse_args(arguments)), argv) == 2
     assert capsys.readouterr().err.startswith(f"error: {message}")
+
+
+def test_a_flag_is_not_misspelt_for_being_like_one_that_is_missing():
+    made = Parser(prog="p", description="d", example="e")
+    made.add_argument("--model", required=True)
+    made.add_argument("--models")
+    with pytest.raises(UsageError, match=r"^the following arguments are required: --model \(see p --help\)$"):
+        made.parse_args(["--models", "x"])
+
+
+def test_no_key_is_advised_where_none_can_be_set():
+    made = Parser(prog="p", description="d", example="e")
+    with pytest.raises(UsageError, match=r"^unknown argument --train\.epochs; see p --help$"):
+        made.parse_args(["--train.epochs=3"])
+
+
+def test_an_empty_word_that_belongs_to_no_flag_is_for_the_command_to_refuse():
+    made = Parser(prog="p", description="d", example="e")
+    made.add_argument("source")
+    assert made.parse_args([""]).source == ""
 
 
 def test_an_empty_argument_beside_another_librarys_flags_is_named():

@@ -1,4 +1,7 @@
-"""Progress for a log file: whole lines, on stderr alone."""
+"""Progress for a log file, whole lines on stderr alone; and on a terminal."""
+
+import io
+import sys
 
 from stage.progress import Counters, bar
 
@@ -12,6 +15,34 @@ def test_a_bar_in_a_log_is_whole_lines_on_stderr(capsys):
     assert err.endswith("\n")
     assert "train" in err.splitlines()[-1]
     assert "10.0/10.0" in err.splitlines()[-1]
+
+
+class Terminal(io.StringIO):
+    def isatty(self):
+        return True
+
+
+def test_a_bar_on_a_terminal_is_one_line_which_goes_at_the_end(monkeypatch):
+    monkeypatch.setattr(sys, "stderr", Terminal())
+    with bar(total=10, unit="steps", description="train") as shown:
+        shown.update(8)
+        assert "train" in sys.stderr.getvalue()
+    *_, last, end = sys.stderr.getvalue().split("\r")
+    assert (last.strip(), end) == ("", "")
+    assert "\n" not in sys.stderr.getvalue()
+
+
+def test_counters_in_a_log_are_a_line_now_and_then(capsys, monkeypatch):
+    def shown():
+        counters = Counters()
+        with counters.show("build"):
+            counters.add("lines", 1)
+            counters.add("lines", 2)
+        return [line.partition(", ")[2] for line in capsys.readouterr().err.splitlines()]
+
+    assert shown() == ["", "lines 3"]
+    monkeypatch.setattr("stage.progress.SECONDS_BETWEEN_LOG_LINES", 0)
+    assert shown()[:3] == ["", "lines 1", "lines 3"]
 
 
 def test_counters_show_what_was_added(capsys):
