@@ -10,6 +10,8 @@ from pyarrow import fs
 from stage import storage
 from stage.errors import StageError
 
+_BYTES = (pa.binary(), pa.large_binary())
+
 
 def read_parquet(path: str, *, columns: Sequence[str] | None = None, bytes_are_texts: bool = False) -> pa.Table:
     """Reads a file, or some of its columns.
@@ -64,9 +66,10 @@ def _as_texts(table: pa.Table) -> pa.Table:
 
 
 def _text_type(kind: pa.DataType) -> pa.DataType:
-    if kind in (pa.binary(), pa.large_binary()):
+    if kind in _BYTES:
         return pa.string()
-    return pa.list_(pa.string()) if kind in (pa.list_(pa.binary()), pa.large_list(pa.binary())) else kind
+    is_list = pa.types.is_list(kind) or pa.types.is_large_list(kind)
+    return pa.list_(pa.string()) if is_list and kind.value_type in _BYTES else kind
 
 
 def reason_of(error: Exception) -> str:
