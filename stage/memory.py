@@ -50,7 +50,7 @@ def _of_groups(root: Path) -> Iterator[int | None]:
         if controllers and "memory" not in controllers.split(","):
             continue
         mount, files = (root / "sys/fs/cgroup/memory", _V1) if controllers else (root / "sys/fs/cgroup", _V2)
-        inside = PurePosixPath(*(part for part in PurePosixPath(path).parts if part not in ("/", "..")))
+        inside = PurePosixPath(path.lstrip("/"))
         for group in (inside, *inside.parents):
             yield _left(mount / group, files)
 

@@ -8,6 +8,7 @@ import select
 import signal
 import subprocess
 import sys
+import threading
 
 import pytest
 
@@ -84,6 +85,12 @@ def test_an_interrupt_that_was_swallowed_is_raised_where_a_stage_asks(number):
     assert run_command(lambda _: check_interrupted(), []) == 0
 
 
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_that_whoever_started_the_process_has_ignored_stays_ignored(number):
+    signal.signal(number, signal.SIG_IGN)
+    assert run_command(lambda _: signal.raise_signal(number), []) == 0
+
+
 def test_an_interrupt_that_a_finalizer_swallows_shows_no_traceback(capsys, monkeypatch):
     monkeypatch.setattr(sys, "unraisablehook", sys.__unraisablehook__)
 
@@ -97,6 +104,34 @@ def test_an_interrupt_that_a_finalizer_swallows_shows_no_traceback(capsys, monke
 
     assert run_command(body, []) == 75
     assert capsys.readouterr().err == "error: interrupted; the same command starts again where that is possible\n"
+
+
+def test_what_else_a_finalizer_raises_after_an_interrupt_is_told(monkeypatch):
+    told = []
+    monkeypatch.setattr(sys, "unraisablehook", lambda ignored: told.append(ignored.exc_type))
+
+    class Finalized:
+        def __init__(self, end):
+            self.end = end
+
+        def __del__(self):
+            self.end()
+
+    def body(argv):
+        Finalized(lambda: signal.raise_signal(signal.SIGTERM))
+        Finalized(lambda: 1 / 0)
+
+    assert run_command(body, []) == 0
+    assert told == [ZeroDivisionError]
+
+
+def test_a_command_runs_in_a_thread_which_takes_no_signals():
+    before, codes = signal.getsignal(signal.SIGTERM), []
+    thread = threading.Thread(target=lambda: codes.append(run_command(lambda _: None, [])))
+    thread.start()
+    thread.join()
+    assert codes == [0]
+    assert signal.getsignal(signal.SIGTERM) is before
 
 
 def test_what_a_stage_says_of_its_interruption_is_what_the_user_reads(capsys):

@@ -32,6 +32,11 @@ def below(directory: str, files: dict[str, str]) -> dict[str, str]:
             {"proc/self/cgroup": "0::/a/b\n", **below("a/", V2), **below("a/b/", V2 | {"memory.max": "max"})},
             500_000_000,
         ),
+        (
+            {"proc/self/cgroup": "0::/a.slice:cri:0a1b\n", **below("a.slice:cri:0a1b/", V2)},
+            500_000_000,
+        ),
+        ({"proc/self/cgroup": "0::/\n", **below("", {"memory.max": "4000000000\n"})}, 20_480_000_000),
         # A container that sees its own group as the root, but the host's name of it.
         ({"proc/self/cgroup": "0::/../docker/0a1b\n", **below("", V2)}, 500_000_000),
         (
@@ -51,7 +56,8 @@ def below(directory: str, files: dict[str, str]) -> dict[str, str]:
     ],
     ids=[
         "no group", "no files", "v2", "v2 with a page cache", "v2 without a limit", "v2 beyond its limit",
-        "v2 with a limit above", "v2 by the host's name", "v1 with a page cache", "v1 without a limit",
+        "v2 with a limit above", "v2 named with colons", "v2 without usage", "v2 by the host's name",
+        "v1 with a page cache", "v1 without a limit",
     ],
 )  # fmt: skip
 def test_it_is_the_least_of_the_machine_and_each_group(tmp_path: Path, files: dict[str, str], expected: int) -> None:
