@@ -13,6 +13,7 @@ from features.statistics.protos import by_feature
 from features.statistics.schema import STATISTICS
 from features.vocabularies import NOTHING, digest_terms, vocabularies
 from pipelines.aggregation.counts import positive_lines, rejects_of
+from pipelines.aggregation.cut_off import CUT_OFF
 from pipelines.aggregation.input_checks import compare_ids, cure_of_unknown_items, early_times
 from pipelines.aggregation.partitions import OUTSIDE
 from pipelines.aggregation.times_in_words import compare_units
@@ -45,6 +46,7 @@ def _warnings(manifest: Manifest, directory: str) -> Iterator[str]:
     if early := early_times(counts, sources.interactions):
         yield early
     yield from _of_partitions_outside(counts, sources)
+    yield from _of_files_cut_off(counts)
     if WITHOUT_ROW in counts:
         yield from _of_queries_without_rows(manifest, sources)
 
@@ -129,6 +131,16 @@ def _of_partitions_outside(counts: Mapping[str, int], sources: Sources) -> Itera
                 f"{name.removeprefix(OUTSIDE)}: expected lines of --data-start to --data-end in this partition, but "
                 f"all of its {lines:,} good lines are outside, and are filtered; "
                 f"{compare_units(sources.interactions)}, and their day with the partition's name"
+            )
+
+
+def _of_files_cut_off(counts: Mapping[str, int]) -> Iterator[str]:
+    """Which text files end within a line."""
+    for name in counts:
+        if name.startswith(CUT_OFF):
+            yield (
+                f"{name.removeprefix(CUT_OFF)}: expected its last line to be whole, but it is rejected, and no newline "
+                "ends it; if the file was still being copied, build again, and copy it under a name that begins with ."
             )
 
 

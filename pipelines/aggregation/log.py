@@ -15,6 +15,7 @@ from features.spec.spec import Spec
 from pipelines.aggregation.absent_columns import count_present
 from pipelines.aggregation.batches import Batch
 from pipelines.aggregation.columns import Columns, feature_keys
+from pipelines.aggregation.cut_off import count_cut_off
 from pipelines.aggregation.partitions import count_by_window
 from pipelines.aggregation.unusable_files import count_in_file
 
@@ -65,6 +66,7 @@ def validate_batch(batch: Batch, spec: Spec, *, window: DataWindow, pseudonyms: 
     reasons = Counter(rejected.column("reason").to_pylist())
     counts |= {f"rejected/{reason}": lines for reason, lines in reasons.items()}
     counts |= count_in_file(batch.file.path, batch.lines - batch.blank, source="log", rejected=reasons)
+    counts |= count_cut_off(batch)
     if window.is_bounded:
         counts |= count_by_window(batch.file.path, inside=outcome.inside, outside=outcome.outside)
     counts |= count_present(batch.rows, "log", columns=log_columns(spec).optional)

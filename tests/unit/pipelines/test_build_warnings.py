@@ -113,6 +113,15 @@ def test_a_partition_of_which_no_line_lies_in_the_window_is_warned_of(capsys) ->
     )
 
 
+def test_a_file_that_is_cut_off_is_warned_of(capsys) -> None:
+    counts = OF_A_DATASET | {"queries": 3, "cut_off/gs://bucket/log/a.csv": 1}
+    print_report(made("dataset", counts), "out", as_json=True)
+    assert capsys.readouterr().err == (
+        "warning: gs://bucket/log/a.csv: expected its last line to be whole, but it is rejected, and no newline ends "
+        "it; if the file was still being copied, build again, and copy it under a name that begins with .\n"
+    )
+
+
 def test_a_positive_event_of_no_line_is_warned_of(capsys) -> None:
     counts = {
         "queries": 3,

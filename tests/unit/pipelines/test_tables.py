@@ -1,5 +1,6 @@
 """What a table of queries may not be."""
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -8,7 +9,7 @@ import pytest
 from small_specs import small_spec
 
 from features.entities import entity_schema
-from features.parsing.parsed_lines import ParsedLines
+from features.parsing.parsed_lines import BadLine, ParsedLines
 from features.pseudonyms import Pseudonyms
 from pipelines.aggregation.batches import to_batch
 from pipelines.aggregation.input_files import InputFile, NamedFile
@@ -60,6 +61,8 @@ def test_a_row_is_rejected_for_its_id_or_for_a_vector() -> None:
     assert found.entities["item"]["id"].to_pylist() == found.entities["query"]["id"].to_pylist() == ["a", "c"]
     assert found.entities["query"]["feature/like"].to_pylist() == [[1, 2], None]
     assert found.counts["rejected/items/bad_vector (look)"] == 1
+    cut = to_batch(replace(parsed, bad=[BadLine(50, "not_json", b"{")]), replace(file, size=151), offset=100)
+    assert validate_rows(cut, table, pseudonyms=Pseudonyms()).counts["cut_off//raw/items.jsonl"] == 1
 
 
 @pytest.mark.parametrize("kind", ["multivalued", {"kind": "vector", "size": 2}])

@@ -8,6 +8,7 @@ import pytest
 from small_specs import small_spec
 
 from features.data_window import DataWindow
+from features.parsing.parsed_lines import BadLine
 from features.pseudonyms import Pseudonyms
 from features.spec.spec import Spec
 from pipelines.aggregation.batches import Batch
@@ -44,6 +45,12 @@ def test_lines_of_before_1990_are_counted():
     for times, early in (([5.0, last_of_1989, None, last_of_1989 + 1], 2), ([last_of_1989 + 1, None], None)):
         found = validate_batch(batch_of(times, PLAIN), PLAIN, window=DataWindow(), pseudonyms=Pseudonyms())
         assert found.counts.get("lines/before_1990") == early
+
+
+def test_a_last_line_that_is_cut_off_is_counted():
+    batch = replace(batch_of([5.0], PLAIN), bad=[BadLine(0, "not_json", b"{")])  # x has one byte
+    found = validate_batch(batch, PLAIN, window=DataWindow(), pseudonyms=Pseudonyms())
+    assert found.counts["cut_off/x"] == 1
 
 
 def test_lines_in_and_outside_of_a_window_are_counted_by_file():
