@@ -218,7 +218,7 @@ def body(argv):
     if "fail" in argv:
         raise StageError("it broke")
     if "odd" in argv:
-        raise StageError(os.fsdecode(b"caf\\xe9"))
+        raise StageError(os.fsdecode(b"dir\\xe9"))
     if "leave" in argv:
         sys.exit(0)
     if "pipe" in argv:
@@ -257,7 +257,7 @@ def test_libraries_are_quiet_but_ours_is_heard():
 
 def test_a_name_that_is_not_utf_8_can_be_said():
     _, err = (process := start("odd")).communicate(timeout=30)
-    assert (process.returncode, err) == (1, "progress\nerror: caf\\udce9\n")
+    assert (process.returncode, err) == (1, "progress\nerror: dir\\udce9\n")
 
 
 def test_verbose_lets_the_libraries_speak():
