@@ -86,6 +86,13 @@ def test_a_day_without_midnight_begins_an_hour_later(day: str, start: str, test_
     assert ran.stdout.split() == [start, test_start, end]
 
 
+def test_an_interrupt_stops_the_night_though_the_command_that_ran_has_ended_well(tmp_path: Path) -> None:
+    before, _, _ = night_script().partition("$S build-dataset")
+    script = f"{before}\nsh -c 'kill -INT $PPID; sleep 0.1'; echo goes on"
+    ran = subprocess.run(["bash", "-c", script], cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert (ran.returncode, ran.stdout, ran.stderr) == (75, "", "")
+
+
 @pytest.mark.slow
 @pytest.mark.skipif(shutil.which("jq") is None, reason="needs jq")
 def test_each_night_publishes_and_a_repeated_one_leaves_it(tmp_path: Path) -> None:
