@@ -38,13 +38,16 @@ def cut_off(path: Path, content: bytes, format_: Format, *, starts: tuple[int, .
         ("log.csv", "csv", b'id,kind\na,b\nc,"d', [1]),
         ("log.csv", "csv", b"id,kind\na,b\nc\n", []),
         ("log.csv", "csv", b"id,kind\na\nc,d", []),
-        ("log.jsonl.gz", "jsonl", gzip.compress(JSON + JSON[:9]), []),
     ],
 )
 def test_a_plain_text_file_is_cut_off_where_its_last_line_is_bad_and_has_no_newline(
     tmp_path: Path, name: str, format_: Format, content: bytes, found: list[int]
 ) -> None:
     assert cut_off(tmp_path / name, content, format_) == found
+
+
+def test_what_a_compressed_file_holds_is_whole_or_the_build_fails(tmp_path: Path) -> None:
+    assert cut_off(tmp_path / "log.jsonl.gz", gzip.compress(JSON + JSON[:9]), "jsonl") == []
 
 
 def test_only_the_last_range_of_a_file_tells(tmp_path: Path) -> None:
