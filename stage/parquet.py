@@ -8,7 +8,7 @@ import pyarrow.parquet as pq
 from pyarrow import fs
 
 from stage import storage
-from stage.errors import StageError
+from stage.errors import StageError, StorageError
 
 _BYTES = (pa.binary(), pa.large_binary())
 
@@ -84,5 +84,7 @@ def _resolved(path: str) -> Iterator[tuple[fs.FileSystem, str]]:
     system, bare = storage.resolve(path)
     try:
         yield system, bare
+    except FileNotFoundError:  # of which Arrow may say no more than the path
+        raise StorageError(f"{path}: cannot be read: No such file or directory") from None
     except (OSError, pa.ArrowInvalid) as error:
         raise StageError(f"{path}: not readable as Parquet: {reason_of(error)}") from None
