@@ -13,7 +13,7 @@ from stage import storage
 from stage.errors import StageError
 from stage.manifest import NAME, UNFINISHED, Manifest, new_run_id
 from stage.output import refuse_file
-from stage.published import CURRENT, RECORD, Record, current_number, numbers, parse_current
+from stage.published import CURRENT, RECORD, Record, current_number, miswritten_numbers, numbers, parse_current
 from stage.shared_file import change_file, locked
 
 _LOCK = ".lock"
@@ -56,6 +56,8 @@ def _foreign_in(base: str) -> str | None:
     names, there = storage.names(base), numbers(base)
     if names & {NAME, UNFINISHED}:
         return "the output of another command"
+    if miswritten := miswritten_numbers(base):
+        return storage.join(base, miswritten[0])
     foreign = [number for number in there if _is_foreign(storage.join(base, str(number)))]
     if foreign:
         # Another publisher may have removed it meanwhile.

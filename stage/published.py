@@ -157,7 +157,16 @@ def parse_current(content: bytes, path: str) -> int:
 
 def numbers(base: str) -> list[int]:
     """Every number there is, ascending; on gs:// also what a publish is still writing, or was killed while writing."""
-    return sorted(int(name) for name in storage.names(base) if name.isascii() and name.isdigit())
+    return sorted(int(name) for name in _digits(base) if name == str(int(name)))
+
+
+def miswritten_numbers(base: str) -> list[str]:
+    """Names such as 01, which no publish makes, but which another reader may take for numbers."""
+    return sorted(name for name in _digits(base) if name != str(int(name)))
+
+
+def _digits(base: str) -> list[str]:
+    return [name for name in storage.names(base) if name.isascii() and name.isdigit()]
 
 
 def published_models(base: str) -> list[Published]:

@@ -81,6 +81,17 @@ def test_what_is_no_model_of_ours_is_not_removed_though_its_name_is_a_number(bas
     assert {path.name for path in base.iterdir()} == {"1700000000", "1", "5"}
 
 
+@pytest.mark.parametrize("name", ["01", "07"])
+def test_nothing_is_published_beside_a_number_with_a_zero_before_it(base, publish, name):
+    publish("a")
+    (base / name).mkdir()
+    expected = (
+        f"error: {base}: expected a directory for published models alone, found {base}/{name}; give another --to\n"
+    )
+    assert publish("b") == (1, "", expected)
+    assert (base / "CURRENT").read_text() == "1\n"
+
+
 def test_a_number_that_another_publisher_removes_meanwhile_is_not_foreign(base, monkeypatch):
     make_numbers(base, 2)
     exists = publication.storage.exists

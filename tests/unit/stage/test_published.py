@@ -90,7 +90,7 @@ def test_of_what_is_no_number_the_beginning_is_shown(tmp_path: Path) -> None:
 
 
 def test_numbers_are_those_that_our_names_may_have_in_order(tmp_path: Path) -> None:
-    for name in ("10", "9", "²", "1x", "-1", ".publishing"):
+    for name in ("10", "9", "09", "011", "²", "1x", "-1", ".publishing"):
         (tmp_path / name).mkdir()
     assert numbers(str(tmp_path)) == [9, 10]
 
