@@ -1,6 +1,7 @@
 """`ssl-two-tower publish`: an export becomes the model that is served, whole or not at all."""
 
 import json
+import sys
 from collections.abc import Sequence
 from itertools import takewhile
 
@@ -48,7 +49,8 @@ def main(argv: Sequence[str]) -> None:
 def publish(export: str, manifest: Manifest, *, base: str, keep: int, again: bool, after: int | None) -> int:
     """Copies an export to the next number and has CURRENT say so.
 
-    What a publish of the same export did before it was killed is taken up, so it may be repeated.
+    What a publish of the same export did before it was killed is taken up, so it may be repeated; stderr says so of one
+    that has ended.
 
     Args:
         export: The export's directory.
@@ -83,6 +85,9 @@ def publish(export: str, manifest: Manifest, *, base: str, keep: int, again: boo
             number = add_copy(export, manifest, base=base, rolled_back_from=tuple(sorted(given_up(before) - {model})))
         # On gs:// a copy takes minutes, and what is checked above is checked by the model that was served before.
         point_to(base, number, after=served)
+        if number == served:
+            directory = storage.join(base, str(number))
+            print(f"{directory}: holds the same export already, and is served; nothing was copied", file=sys.stderr)
         whole = {found.number: found.model for found in models} | {number: model}
         remove_old(base, whole, keep=keep)
     return number

@@ -54,7 +54,8 @@ def test_nothing_is_published_among_exports_or_into_one_or_a_run(make_export, pu
 def test_the_same_export_again_changes_nothing(base, publish):
     publish("one")
     before = contents(base)
-    assert publish("one")[:2] == (0, f"published: {base}/1\n")
+    told = f"{base}/1: holds the same export already, and is served; nothing was copied\n"
+    assert publish("one") == (0, f"published: {base}/1\n", told)
     assert contents(base) == before
 
 
@@ -175,7 +176,7 @@ def test_of_two_tries_at_once_the_served_one_is_found_again(base, publish):
     shutil.copytree(base / "2", base / "3")
     record = base / "3" / "published.json"
     record.write_text(record.read_text().replace('"number": 2', '"number": 3'))
-    assert publish("b", "--after", 1) == (0, f"published: {base}/2\n", "")
+    assert publish("b", "--after", 1)[:2] == (0, f"published: {base}/2\n")
     assert (base / "CURRENT").read_text() == "2\n"
     (base / "CURRENT").write_text("1\n")
     assert publish("b", "--after", 1)[1] == f"published: {base}/3\n"
@@ -202,7 +203,7 @@ def test_a_kill_leaves_the_old_model_served_and_a_rerun_ends_right(make_export, 
     killed = subprocess.run([sys.executable, "-c", KILLED, moment, *arguments], check=False)
     assert killed.returncode == -signal.SIGKILL
     assert (published(base), (base / "CURRENT").read_text()) == (left, "1\n")
-    assert publish("new")[:2] == (0, f"published: {base}/2\n")
+    assert publish("new") == (0, f"published: {base}/2\n", "")
     assert (published(base), (base / "CURRENT").read_text()) == ({1: "old", 2: "new"}, "2\n")
     assert {path.name for path in base.iterdir()} == {".lock", ".CURRENT.lock", "CURRENT", "1", "2"}
     Manifest.read(str(base / "2"), "export", verify=True)
