@@ -38,9 +38,7 @@ def _warnings(manifest: Manifest, directory: str) -> Iterator[str]:
     if manifest.stage == "dataset":
         yield from _of_empty_splits(counts, spec.split)
         yield from _of_empty_vocabularies(manifest.content, spec)
-        if manifest.names("statistics", ".pb"):
-            statistics = by_feature(read_bytes(join(directory, STATISTICS)))
-            yield from _of_negative_numbers({key: found.num_stats.min for key, found in statistics.items()}, spec)
+        yield from _of_negative_numbers(directory, spec)
     yield from _of_absent_events(counts)
     yield from _of_unknown_items(manifest, sources)
     if early := early_times(counts, sources.interactions):
@@ -80,11 +78,13 @@ def _of_empty_vocabularies(content: Mapping[str, str], spec: Spec) -> Iterator[s
             )
 
 
-def _of_negative_numbers(least: Mapping[str, float], spec: Spec) -> Iterator[str]:
+def _of_negative_numbers(directory: str, spec: Spec) -> Iterator[str]:
     """Of which numbers a logarithm is asked for though some are below 0."""
-    for key, feature in spec.features.items():
-        number = least.get(key, 0.0)
-        if isinstance(feature, NumericFeature) and feature.log1p and number < 0:
+    keys = [key for key, feature in spec.features.items() if isinstance(feature, NumericFeature) and feature.log1p]
+    statistics = by_feature(read_bytes(join(directory, STATISTICS))) if keys else {}
+    for key in keys:
+        number = statistics[key].num_stats.min
+        if number < 0:
             yield (
                 f"{key_in_spec(key)}: expected numbers of at least 0 with log1p, but the least is {number:g}; all "
                 "below 0 count as 0. Where such a number says that none is known, leave it out of the table"

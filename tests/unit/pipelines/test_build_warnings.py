@@ -14,7 +14,7 @@ from pipelines.aggregation.steps import make_queries
 from pipelines.aggregation.tables import COUNTED, join_queries
 from pipelines.build_report import print_report
 from stage.errors import UsageError
-from stage.manifest import File, IdsToCompare, Manifest
+from stage.manifest import IdsToCompare, Manifest
 
 WHERE: dict[str, object] = {
     "interactions": {"path": "log", "query_id": "user"},
@@ -158,12 +158,9 @@ def test_a_logarithm_of_negative_numbers_is_warned_of(capsys, tmp_path) -> None:
         found = statistics.datasets.add().features.add()
         found.path.step.append(key)
         found.num_stats.min = least
-    content = statistics.SerializeToString()
     (tmp_path / "statistics").mkdir()
-    (tmp_path / "statistics/statistics.pb").write_bytes(content)
-    file = File(name="statistics/statistics.pb", size=len(content), sha256="")
-    counts = OF_A_DATASET | {"queries": 1}
-    manifest = Manifest(stage="dataset", run_id="r", spec=spec, counts=counts, files=[file])
+    (tmp_path / "statistics/statistics.pb").write_bytes(statistics.SerializeToString())
+    manifest = Manifest(stage="dataset", run_id="r", spec=spec, counts=OF_A_DATASET | {"queries": 1})
     print_report(manifest, str(tmp_path), as_json=True)
     assert capsys.readouterr().err.splitlines() == [
         f"warning: {feature}: expected numbers of at least 0 with log1p, but the least is {number}; all below 0 count "
