@@ -35,10 +35,11 @@ def run_process(body: Callable[[Sequence[str]], None]) -> NoReturn:
     ignore_signals()
     try:
         sys.stdout.flush()
-    except OSError:
+    except OSError as error:
         # As on a full disk: Python would try again, and end with a code of its own, 120.
         _to_nobody(sys.stdout.fileno())
-        code = code or 1
+        if not code:  # nothing was said yet, as where --help leaves by SystemExit
+            code = 1 if isinstance(error, BrokenPipeError) else _fail(describe_os_error(error), 1)
     sys.exit(code)
 
 

@@ -54,6 +54,10 @@ class Parser(argparse.ArgumentParser):
                 raise UsageError(f"{flag}: expected a value, got an empty one, as of a shell variable that isn't set")
         return found, others
 
+    def print_help(self, file: Any = None) -> None:
+        """As argparse does it, but a stdout that takes nothing is an error."""
+        print(self.format_help(), end="", file=file)
+
     def error(self, message: str) -> NoReturn:
         """Raises instead of printing the usage.
 

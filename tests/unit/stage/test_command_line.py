@@ -219,7 +219,9 @@ def body(argv):
         raise StageError("it broke")
     if "odd" in argv:
         raise StageError(os.fsdecode(b"dir\\xe9"))
-    if "leave" in argv:
+    if "help" in argv:
+        print("usage")
+    if "leave" in argv or "help" in argv:
         sys.exit(0)
     if "pipe" in argv:
         read, write = os.pipe()
@@ -239,7 +241,10 @@ run_process(body)
 """
 
 
-def start(*argv):
+BUFFERED = os.environ | {"PYTHONUNBUFFERED": ""}
+
+
+def start(*argv, env=None):
     return subprocess.Popen(
         [sys.executable, "-c", PROGRAM, *argv],
         stdin=subprocess.PIPE,
@@ -247,6 +252,7 @@ def start(*argv):
         stderr=subprocess.PIPE,
         text=True,
         cwd=os.getcwd(),
+        env=env,
     )
 
 
@@ -310,6 +316,16 @@ def test_a_reader_that_goes_away_is_no_error_to_speak_of():
     assert process.stderr.read() == "progress\n"
 
 
+def test_nor_is_one_that_goes_away_before_what_help_prints_is_written():
+    process = start("tell", "help", env=BUFFERED)
+    process.stdout.readline()
+    process.stdout.close()
+    process.stdin.write("it is closed\n")
+    process.stdin.close()
+    assert process.wait(timeout=30) == 1
+    assert process.stderr.read() == "progress\nto nobody\nto nobody\n"
+
+
 def test_another_pipe_that_nobody_reads_is_an_error():
     out, err = (process := start("pipe")).communicate(timeout=30)
     assert (process.returncode, out, err) == (1, "result\n", "progress\nerror: Broken pipe\n")
@@ -348,16 +364,15 @@ def test_a_stderr_that_takes_nothing_changes_no_exit_code(lost, then, code):
         ([], 1, "error: No space left on device\n"),
         (["fail"], 1, "error: it broke\n"),
         (["stop"], 75, "error: interrupted; the same command starts again where that is possible\n"),
-        (["leave"], 1, ""),
+        (["leave"], 1, "error: No space left on device\n"),
     ],
     ids=["ends", "fails", "stops", "leaves"],
 )
 def test_a_stdout_that_takes_nothing_is_an_error_in_one_line(then, code, said):
     command = [sys.executable, "-c", PROGRAM.replace('"result", flush=True', '"result"'), *then]
-    buffered = os.environ | {"PYTHONUNBUFFERED": ""}
     with open("/dev/full", "wb") as full:
         found = subprocess.run(
-            command, check=False, env=buffered, stdout=full, stderr=subprocess.PIPE, text=True, timeout=60
+            command, check=False, env=BUFFERED, stdout=full, stderr=subprocess.PIPE, text=True, timeout=60
         )
     assert (found.returncode, found.stderr) == (code, f"progress\n{said}")
 

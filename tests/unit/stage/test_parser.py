@@ -1,5 +1,9 @@
 """What every command line takes: the nearest flag is named, --set repeats, switches have values or none."""
 
+import os
+import subprocess
+import sys
+
 import pytest
 
 from stage.command_line import run_command
@@ -126,3 +130,24 @@ def test_a_switch_is_a_flag_or_has_a_value_as_templates_give_it(arguments, expec
     assert parser.parse_args(arguments).overwrite is expected
     with pytest.raises(UsageError, match="--overwrite: expected true or false, got 'yes'"):
         parser.parse_args(["--overwrite=yes"])
+
+
+@pytest.mark.parametrize("unbuffered", ["", "1"])
+def test_help_that_cannot_be_printed_is_an_error(unbuffered):
+    program = """
+from stage.command_line import run_process
+from stage.parser import Parser
+
+run_process(Parser(prog="p", description="d", example="e").parse_args)
+"""
+    with open("/dev/full", "wb") as full:
+        found = subprocess.run(
+            [sys.executable, "-c", program, "--help"],
+            check=False,
+            env=os.environ | {"PYTHONUNBUFFERED": unbuffered},
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+            timeout=60,
+        )
+    assert (found.returncode, found.stderr) == (1, "error: No space left on device\n")
