@@ -38,7 +38,7 @@ from stage.manifest import Manifest, describe_files, new_run_id
 from stage.memory import available
 from stage.output import check_own, finish_output, refuse_file, refuse_within, start_output
 from stage.parquet import write_parquet
-from stage.published import RECORD
+from stage.published import refuse_published
 
 PROJECTOR = "projector"
 MEASURED_QUERIES = 1000
@@ -98,7 +98,7 @@ def export(
     Raises:
         StageError: As `main`.
     """
-    _refuse_published(output)
+    refuse_published(output)
     ids = None if candidates is None else candidates.ids
     number = dataset.manifest.counts["items"] if ids is None else len(ids)
     exact = number <= spec.export.max_exact_items
@@ -178,12 +178,6 @@ def _check_fits(model: FinishedModel, dataset: Dataset, *, spec: Spec, exact: bo
         check_entities(dataset, side, spec=spec)
     if not exact:
         check_context(dataset, model)
-
-
-def _refuse_published(output: str) -> None:
-    """Lets nothing be written over a model that is served, or may be again."""
-    if storage.exists(storage.join(output, RECORD)):
-        raise StageError(f"{output}: is a published model; give another --output, and publish that")
 
 
 def _write_index(items: ServedItems, queries: Embeddings, *, spec: Spec, output: str, run_id: str) -> dict[str, float]:

@@ -26,6 +26,11 @@ _MADE_BEFORE: Final[dict[str, Literal["dataset", "model", "export"]]] = {
 """Flags of verbs whose modules take seconds to import -> which stage made the directories that they name."""
 _OVERRIDDEN: Final = ("model", "dataset")
 """The first of these flags that such a verb has names the directory whose spec its --set overrides."""
+_BEGUN_ANEW: Final[dict[str, Literal["export", "recommendations"]]] = {
+    "export": "export",
+    "recommend-all": "recommendations",
+}
+"""Such verbs that need to know no more than --overwrite to refuse an output that is there -> what they leave."""
 _HELP: Final = ("-h", "--help", "help")
 
 
@@ -120,11 +125,11 @@ def _of_a_key(error: UnknownArgument, name: str) -> UsageError:
 
 
 def _check_before_import(name: str, arguments: Sequence[str]) -> None:
-    """Answers --help, and refuses wrong flags, directories and overrides where a module takes seconds to import.
+    """Answers --help, and refuses wrong flags, directories, overrides and outputs where a module is slow to import.
 
     Raises:
         UsageError: If a flag or an override is wrong.
-        StageError: If a directory doesn't hold what is read from it.
+        StageError: If a directory doesn't hold what is read from it, or the output is there.
         SystemExit: If help was asked for.
     """
     verb = VERBS[name]
@@ -137,6 +142,8 @@ def _check_before_import(name: str, arguments: Sequence[str]) -> None:
             _check_directories(options)
             if getattr(options, "overrides", None):
                 _check_overrides(options, name)
+            if name in _BEGUN_ANEW:
+                _check_output(options, _BEGUN_ANEW[name])
 
 
 def _check_directories(options: Namespace) -> None:
@@ -167,6 +174,21 @@ def _check_overrides(options: Namespace, name: str) -> None:
     flag = next(flag for flag in _OVERRIDDEN if hasattr(options, flag))
     directory = getattr(options, flag)
     spec_of(Manifest.open(directory, _MADE_BEFORE[flag]), directory, overrides=options.overrides, verb=name)
+
+
+def _check_output(options: Namespace, stage: Literal["export", "recommendations"]) -> None:
+    """Refuses an output as the verb would.
+
+    Raises:
+        StageError: If it is there and may not be replaced.
+        UsageError: If a file is.
+    """
+    from stage.output import refuse_taken  # noqa: PLC0415  (pydantic and pyarrow, for which no help waits)
+    from stage.published import refuse_published  # noqa: PLC0415
+
+    if stage == "export":
+        refuse_published(options.output)
+    refuse_taken(options.output, stage, overwrite=options.overwrite, made_from=None)
 
 
 def _help() -> str:

@@ -116,6 +116,16 @@ def current_number(base: str) -> int | None:
     return parse_current(storage.read_bytes(path), path) if storage.exists(path) else None
 
 
+def refuse_published(output: str) -> None:
+    """Lets no export be written over a model that is served, or may be again.
+
+    Raises:
+        StageError: If such a model is there.
+    """
+    if storage.exists(storage.join(output, RECORD)):
+        raise StageError(f"{output}: is a published model; give another --output, and publish that")
+
+
 def nothing_published(base: str) -> str | None:
     """That nothing is published, in words, with what tells a misspelt directory; None if something is.
 

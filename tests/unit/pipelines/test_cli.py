@@ -258,6 +258,7 @@ def test_starting_it_imports_no_stage() -> None:
 
 ANSWERS = """
 import contextlib, io, sys
+from pathlib import Path
 from features.spec.file import load_spec
 from pipelines.cli import VERBS, dispatch
 from stage.errors import StageError, UsageError
@@ -306,11 +307,25 @@ for arguments in (
         raise AssertionError(arguments)
     except StageError as error:
         assert str(error).startswith("nope: expected a finished "), error
+for directory, stage in (("E", "export"), ("P", "export"), ("R", "recommendations")):
+    Manifest(stage=stage, run_id="r", spec=spec).write(directory)
+Path("P/published.json").touch()
+for arguments, said in (
+    ("export --model M --dataset D --output E", "E: is finished already; --overwrite makes it again"),
+    ("export --model M --dataset D --output P --overwrite", "P: is a published model; give another --output, and "),
+    ("recommend-all --export E --output R", "R: is finished already; --overwrite makes it again"),
+    ("recommend-all --export E --output D --overwrite", "D: expected to find nothing, or recommendations to make "),
+):
+    try:
+        dispatch(arguments.split())
+        raise AssertionError(arguments)
+    except StageError as error:
+        assert str(error).startswith(said), error
 print(sorted({module.partition(".")[0] for module in sys.modules} & {"apache_beam", "keras", "pyspark", "tensorflow"}))
 """
 
 
-def test_no_help_and_no_refusal_of_flags_keys_or_misspelt_directories_waits_for_an_engine(
+def test_no_help_and_no_refusal_of_flags_keys_directories_or_outputs_waits_for_an_engine(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("PYTHONPATH", str(ROOT))
