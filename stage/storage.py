@@ -10,6 +10,7 @@ import tempfile
 import uuid
 from collections.abc import Callable, Iterable, Iterator
 from datetime import timedelta
+from pathlib import PurePath
 from typing import IO
 
 from pyarrow import fs
@@ -90,8 +91,12 @@ def absolute(path: str) -> str:
 
 
 def is_within(path: str, directory: str) -> bool:
-    """Whether a path is a directory or lies below it, by its name or by where links lead."""
-    return any(f"{of(path).rstrip('/')}/".startswith(f"{of(directory).rstrip('/')}/") for of in (absolute, from_root))
+    """Whether a path is a directory or lies below it, by where links lead, or its own name leads through it."""
+    wanted = absolute(directory)
+    if f"{absolute(path).rstrip('/')}/".startswith(f"{wanted.rstrip('/')}/"):
+        return True
+    # By whatever name: a link below it leads elsewhere, but goes with it.
+    return "://" not in path and any(absolute(str(above)) == wanted for above in PurePath(from_root(path)).parents)
 
 
 def read_bytes(path: str) -> bytes:

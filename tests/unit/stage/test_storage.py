@@ -326,9 +326,12 @@ def test_what_lies_within_a_directory_by_its_name_or_by_where_links_lead_is_with
     (tmp_path / "far").mkdir()
     (tmp_path / "out").mkdir()
     (tmp_path / "out" / "link").symlink_to("../far")
-    for directory in ("out", "far"):
-        assert storage.is_within(f"{tmp_path}/out/link/file", f"{tmp_path}/{directory}")
-    assert not storage.is_within(f"{tmp_path}/far/file", f"{tmp_path}/out")
+    (tmp_path / "alias").symlink_to("out")
+    for name in ("out", "alias"):
+        for directory in ("out", "alias", "far"):
+            assert storage.is_within(f"{tmp_path}/{name}/link/file", f"{tmp_path}/{directory}")
+        assert not storage.is_within(f"{tmp_path}/far/file", f"{tmp_path}/{name}")
+        assert not storage.is_within(f"{tmp_path}/out", f"{tmp_path}/{name}/link")
 
 
 def test_the_last_name_of_a_path_may_be_a_link_which_is_deleted_itself(tmp_path):
