@@ -49,6 +49,10 @@ class Outcome:
     """Lines that aren't rejected and lie in the window, whatever their event."""
     outside: int = 0
     """Those that lie outside."""
+    positive_in_test: int = 0
+    """Where there are positive events: good lines of the test split's time that have one."""
+    others_in_test: dict[str, int] = field(default_factory=dict)
+    """The commonest other events of good lines of that time -> their lines."""
 
 
 REJECTS = pa.schema([("reason", pa.string()), ("place", pa.int64()), ("lines", pa.int64()), ("content", pa.binary())])
@@ -74,6 +78,7 @@ def validate_lines(
     window: DataWindow,
     needs_time: bool,
     context: Side,
+    test_start: int | None = None,
 ) -> Outcome:
     """Holds each row to the rules for a line, the first broken one being its reason.
 
@@ -84,6 +89,7 @@ def validate_lines(
         window: Lines outside are filtered.
         needs_time: Whether a line without a time is rejected.
         context: In session mode, what is kept of a line beside; none of it rejects the line.
+        test_start: Where a split by time begins its test, UTC microseconds; every line has a time then.
     """
     broken: dict[str, npt.NDArray[np.bool_]] = {}
     for name, column in (("query_id", source.query_id), ("item_id", source.item_id)):
@@ -106,11 +112,15 @@ def validate_lines(
     rejected = np.logical_or.reduce(list(broken.values()))
     outcome = Outcome(kept=lines, rejected=_rejects(lines, rows, broken=broken, rejected=rejected))
     drop = rejected.copy()
+    outside = _outside(time, window)
     if source.positive_events and source.event is not None:
         outcome.positive, other = _find_positive(event, source.positive_events)
         outcome.filtered["not_positive"] = int((other & ~drop).sum())
         drop |= other
-    outside = _outside(time, window)
+        if test_start is not None:
+            late = ~rejected & ~outside & _is_from(time, test_start)
+            outcome.positive_in_test = int((late & ~other).sum())
+            outcome.others_in_test = _commonest(event.filter(pa.array(late & other)))
     outcome.outside = int((outside & ~rejected).sum())
     outcome.inside = int((~rejected).sum()) - outcome.outside
     outside &= ~drop
@@ -128,6 +138,12 @@ def _find_positive(event: pa.Array, listed: list[str]) -> tuple[dict[str, int], 
     place = pc.fill_null(pc.index_in(event, pa.array(names)), len(names)).to_numpy()
     lines = np.bincount(place, minlength=len(names) + 1).tolist()
     return dict(zip(names, lines, strict=False)), place == len(names)
+
+
+def _commonest(events: pa.Array) -> dict[str, int]:
+    """The commonest events, so many as are told of all -> lines."""
+    counted = sorted((-one["counts"], one["values"]) for one in pc.value_counts(events).to_pylist())
+    return {event: -lines for lines, event in counted[:TOLD_EVENTS]}
 
 
 def reject_bad_lines(bad: list[BadLine], first_place: int) -> pa.Table:
@@ -150,6 +166,8 @@ def reject_bad_lines(bad: list[BadLine], first_place: int) -> pa.Table:
 
 MAX_KEPT_CONTENT = 4096
 """Bytes of a rejected line that rejects/ shows."""
+TOLD_EVENTS = 3
+"""So many events that aren't positive are named, so that a column of nothing but different texts takes no memory."""
 
 
 def _outside(time: pa.Array, window: DataWindow) -> npt.NDArray[np.bool_]:
@@ -160,6 +178,10 @@ def _outside(time: pa.Array, window: DataWindow) -> npt.NDArray[np.bool_]:
     if window.end is not None:
         outside |= flags_of(pc.fill_null(pc.greater_equal(micros, window.end), False))
     return outside
+
+
+def _is_from(time: pa.Array, start: int) -> npt.NDArray[np.bool_]:
+    return flags_of(pc.fill_null(pc.greater_equal(time.cast(pa.int64()), start), False))
 
 
 def _rejects(

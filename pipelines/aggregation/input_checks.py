@@ -6,6 +6,7 @@ from features.spec.sources import InteractionSource, Sources
 from features.spec.spec import Spec
 from pipelines.aggregation.absent_columns import check_columns
 from pipelines.aggregation.counts import below, ids_to_compare, positive_lines, rejects_of, window_lines
+from pipelines.aggregation.events_in_test import others_alone_in_test
 from pipelines.aggregation.job import Job
 from pipelines.aggregation.log import EARLY, log_columns
 from pipelines.aggregation.partitions import check_partitions
@@ -94,7 +95,16 @@ def _check_pairs(counts: dict[str, int], spec: Spec) -> None:
         raise StageError(f"no training {left} {_cure_of_no_training(of_log, counts, sources=spec.sources)}{suspected}")
     # By hash only a small log has none, by chance.
     if spec.split.method == "time" and not counts.get("pairs/test"):
-        raise StageError(f"no test {left} check --test-start or split.test_start{suspected}")
+        raise StageError(f"no test {left} {_cure_of_no_test(counts)}{suspected}")
+
+
+def _cure_of_no_test(counts: Mapping[str, int]) -> str:
+    if not (others := others_alone_in_test(counts)):
+        return "check --test-start or split.test_start"
+    return (
+        "expected events of sources.interactions.positive_events from the test's start on, but the good lines there "
+        f"have others alone, most often {', '.join(map(repr, others))}; name those that count now, beside the earlier"
+    )
 
 
 def _cure_of_no_training(rejected: Mapping[str, int], counts: Mapping[str, int], *, sources: Sources) -> str:

@@ -12,10 +12,12 @@ from features.dataset import POSITIVE
 from features.interactions import raw_columns, reject_bad_lines, validate_lines
 from features.pseudonyms import Pseudonyms
 from features.spec.spec import Spec
+from features.split import TimeBounds
 from pipelines.aggregation.absent_columns import count_present
 from pipelines.aggregation.batches import Batch
 from pipelines.aggregation.columns import Columns, feature_keys
 from pipelines.aggregation.cut_off import count_cut_off
+from pipelines.aggregation.events_in_test import count_in_test
 from pipelines.aggregation.partitions import count_by_window
 from pipelines.aggregation.unusable_files import count_in_file
 
@@ -45,7 +47,9 @@ class ValidLines:
     counts: dict[str, int]
 
 
-def validate_batch(batch: Batch, spec: Spec, *, window: DataWindow, pseudonyms: Pseudonyms) -> ValidLines:
+def validate_batch(
+    batch: Batch, spec: Spec, *, window: DataWindow, pseudonyms: Pseudonyms, bounds: TimeBounds | None = None
+) -> ValidLines:
     """Keeps, filters or rejects each line of a batch, and counts."""
     outcome = validate_lines(
         batch.rows,
@@ -54,6 +58,7 @@ def validate_batch(batch: Batch, spec: Spec, *, window: DataWindow, pseudonyms: 
         window=window,
         needs_time=spec.split.method == "time" or spec.session is not None or window.is_bounded,
         context=spec.sides["pair"],
+        test_start=None if bounds is None else bounds.test_start,
     )
     rejected = pa.concat_tables([reject_bad_lines(batch.bad, batch.first_place), outcome.rejected])
     counts = {f"filtered/{rule}": lines for rule, lines in outcome.filtered.items()}
@@ -63,6 +68,7 @@ def validate_batch(batch: Batch, spec: Spec, *, window: DataWindow, pseudonyms: 
     if early := pc.sum(pc.less(outcome.kept.column("timestamp"), _1990)).as_py():
         counts[EARLY] = early
     counts |= {f"{POSITIVE}{event}": lines for event, lines in outcome.positive.items()}
+    counts |= count_in_test(outcome)
     reasons = Counter(rejected.column("reason").to_pylist())
     counts |= {f"rejected/{reason}": lines for reason, lines in reasons.items()}
     counts |= count_in_file(batch.file.path, batch.lines - batch.blank, source="log", rejected=reasons)

@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Iterator, Mapping
+from functools import partial
 
 from features.data_window import DataWindow
 from features.pairs import PAIRS
@@ -27,13 +28,15 @@ from stage.progress import counters
 class ValidateLines:
     """Batches of the log -> LINES, BUSY, REJECTS, and COUNTS at the end."""
 
-    def __init__(self, spec: Spec, *, window: DataWindow, pseudonyms: Pseudonyms, shards: int) -> None:
-        self._spec, self._window, self._pseudonyms, self._shards = spec, window, pseudonyms, shards
-        self._lines, self._counts = LinesToShuffle(spec, shards), Counter[str]()
+    def __init__(
+        self, spec: Spec, *, window: DataWindow, pseudonyms: Pseudonyms, shards: int, bounds: TimeBounds | None = None
+    ) -> None:
+        self._validate = partial(validate_batch, spec=spec, window=window, pseudonyms=pseudonyms, bounds=bounds)
+        self._shards, self._lines, self._counts = shards, LinesToShuffle(spec, shards), Counter[str]()
 
     def add(self, batch: Batch) -> Iterator[Element]:
         """Takes a batch; gives what has to go on."""
-        valid = validate_batch(batch, self._spec, window=self._window, pseudonyms=self._pseudonyms)
+        valid = self._validate(batch)
         counters.add("lines", batch.lines)
         self._counts.update(valid.counts)
         yield from rejected(valid.rejected, self._shards)

@@ -42,7 +42,13 @@ def aggregate(pipeline: beam.Pipeline, plan: Plan) -> Aggregated:
     spec, target, inputs = plan.job.spec, plan.job.target, plan.inputs
 
     log = read_log(
-        pipeline, inputs.log, spec=spec, window=plan.window, shards=target.shards, pseudonyms=plan.pseudonyms
+        pipeline,
+        inputs.log,
+        spec=spec,
+        window=plan.window,
+        shards=target.shards,
+        pseudonyms=plan.pseudonyms,
+        bounds=plan.bounds,
     )
     tables = {name: _read_table(pipeline, table, plan=plan) for name, table in raw_tables(spec).items()}
     query_rows = [table[kinds.QUERY_ROWS] for table in tables.values()]

@@ -9,6 +9,7 @@ from apache_beam.pvalue import AsSingleton
 from features.data_window import DataWindow
 from features.pseudonyms import Pseudonyms
 from features.spec.spec import Spec
+from features.split import TimeBounds
 from pipelines.aggregation import kinds, steps
 from pipelines.aggregation.input_files import InputFile
 from pipelines.aggregation.item_join import IDS, lacking_items, want_items
@@ -39,9 +40,10 @@ def read_log(
     window: DataWindow,
     shards: int,
     pseudonyms: Pseudonyms,
+    bounds: TimeBounds | None = None,
 ) -> ReadLog:
     """Reads, validates and shards the lines of a log."""
-    validate = partial(steps.ValidateLines, spec, window=window, pseudonyms=pseudonyms, shards=shards)
+    validate = partial(steps.ValidateLines, spec, window=window, pseudonyms=pseudonyms, shards=shards, bounds=bounds)
     read = read_source(pipeline, "Log", files=files, columns=log_columns(spec)) | "ValidateLines" >> outputs_in_bundles(
         validate, kinds.LINES, kinds.BUSY, kinds.REJECTS, kinds.COUNTS
     )

@@ -128,7 +128,14 @@ def _read_tables(spark: SparkSession, plan: Plan) -> DataFrame:
 
 def _read_log(spark: SparkSession, plan: Plan) -> DataFrame:
     spec, shards = plan.job.spec, plan.job.target.shards
-    validate = partial(steps.ValidateLines, spec, window=plan.window, pseudonyms=plan.pseudonyms, shards=shards)
+    validate = partial(
+        steps.ValidateLines,
+        spec,
+        window=plan.window,
+        pseudonyms=plan.pseudonyms,
+        shards=shards,
+        bounds=plan.bounds,
+    )
     read = partial(tasks.read_range, columns=log_columns(spec), begin=validate)
     lines = _keep(read_each(spark, ranges_of(plan.inputs.log), read=_wanting(read, plan.job)))
     if spec.session is None:

@@ -295,6 +295,18 @@ def test_no_training_pair_left(fail: Callable[..., str]) -> None:
     )
 
 
+@pytest.mark.usefixtures("only_read")
+def test_an_event_that_has_another_name_from_the_test_s_start_on(fail: Callable[..., str]) -> None:
+    lines = [row | {"timestamp": n, "event": "fetch" if n >= 50 else "get"} for n, row in enumerate(LINES)]
+    interactions = {"path": "log/*", "timestamp": "timestamp", "positive_events": ["get"]}
+    spec = SPEC | {"sources": SPEC["sources"] | {"interactions": interactions}}
+    spec["split"] = {"method": "time", "test_start": "1970-01-01T00:00:50Z", "validation_seconds": 5}
+    said = fail(GOOD | {"log/good.jsonl": json_lines(lines)}, spec=spec)
+    assert (
+        "positive_events from the test's start on, but the good lines there have others alone, most often 'fe" in said
+    )
+
+
 @pytest.mark.parametrize(
     ("flags", "code", "expected"),
     [

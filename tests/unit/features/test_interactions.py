@@ -17,11 +17,12 @@ def source(**keys):
     return InteractionSource.model_validate({"path": "x", "timestamp": "timestamp", **keys})
 
 
-def validate(rows, *, window=DataWindow(), needs_time=False, **keys):  # noqa: B008
+def validate(rows, *, window=DataWindow(), needs_time=False, test_start=None, **keys):  # noqa: B008
     log = source(**keys)
     batch = pa.RecordBatch.from_pylist(rows, schema=raw_columns(log, Side()))
     places = np.arange(100, 100 + len(rows))
-    return validate_lines(batch, places, source=log, window=window, needs_time=needs_time, context=Side())
+    flags = {"needs_time": needs_time, "test_start": test_start}
+    return validate_lines(batch, places, source=log, window=window, context=Side(), **flags)
 
 
 def row(query_id="q", item_id="i", event="e", timestamp=1.0):
@@ -96,6 +97,18 @@ def test_lines_are_counted_by_positive_event_whatever_becomes_of_them():
     assert validate(rows, positive_events=["install", "buy", "buy"]).positive == {"install": 0, "buy": 2}
     assert validate([], positive_events=["install"]).positive == {"install": 0}
     assert validate(rows, positive_events=[]).positive == {}
+
+
+def test_events_of_the_test_s_time_are_counted_the_commonest_of_those_that_are_not_positive():
+    late = [(event, 9.0) for event in ("view", "a", "view", "c", "b", "c", "buy")]
+    rows = [row(event=event, timestamp=at) for event, at in [*late, ("b", 8.9), ("buy", 8.9), ("b", 20.0)]]
+    bad = row(event="b", timestamp=9.0, query_id="")
+    events, window = {"positive_events": ["buy"], "needs_time": True}, DataWindow(None, 20_000_000)
+    outcome = validate([*rows, bad, bad], window=window, test_start=9_000_000, **events)
+    assert outcome.positive_in_test == 1
+    assert outcome.others_in_test == {"c": 2, "view": 2, "a": 1}
+    for found in (validate(rows, **events), validate(rows, test_start=9_000_000)):
+        assert (found.positive_in_test, found.others_in_test) == (0, {})
 
 
 @pytest.mark.parametrize("absent", [None, ""])

@@ -34,6 +34,16 @@ def test_a_test_that_starts_after_the_log_fails_the_build() -> None:
         "check --test-start or split.test_start; sources.interactions.timestamp_unit: expected times of our days, but "
         "995 of 1,000 lines are of before 1990; seconds that are read as ms, or ms as us, are times of 1970"
     )
+    others = {"in_test\tother\tview": 80, "in_test\tother\tfetch": 90, "in_test\tother\ta": 80, "in_test\tother\tx": 1}
+    with pytest.raises(StageError) as caught:
+        check_input(COUNTS | others, small_job(by_time))
+    assert str(caught.value) == (
+        "no test pair is left of 1,000 lines (rejected: none; filtered: duplicate 5); "
+        "expected events of sources.interactions.positive_events from the test's start on, but the good lines there "
+        "have others alone, most often 'fetch', 'a', 'view'; name those that count now, beside the earlier"
+    )
+    with pytest.raises(StageError, match=r"; check --test-start or split.test_start$"):
+        check_input(COUNTS | others | {"in_test\tpositive": 1}, small_job(by_time))
     check_input(COUNTS | {"pairs/test": 1}, small_job(by_time))
     check_input(COUNTS, small_job(spec_of()))  # a small log may have none
 
