@@ -19,6 +19,7 @@ from features.dataset import ITEM_TRAIN_COUNT, Dataset
 from features.spec.training import Train
 from model.network.draws import draw_key
 from model.network.input import example_parser, readable
+from model.training.processors import preparing_threads
 from model.training.ragged_rows import rows_at
 from model.training.stream_files import stream_files
 from model.training.training_batch import TrainingBatch, distinct, id_keys
@@ -118,7 +119,11 @@ def training_batches(
         )
 
     rows = _shares(source, train, streams=mine, all_streams=streams, step=start_step)
-    return rows.map(batch, num_parallel_calls=2, deterministic=True).prefetch(4)
+    batches = rows.map(batch, num_parallel_calls=preparing_threads(), deterministic=True).prefetch(4)
+    options = tf.data.Options()
+    # What it would tune is set, and it times each element, each line of a file too.
+    options.autotune.enabled = False
+    return batches.with_options(options)
 
 
 def kept_bytes(dataset: Dataset, *, processes: int) -> int:
@@ -230,7 +235,10 @@ def _shares(source: _Source, train: Train, *, streams: Sequence[int], all_stream
     rows_of = partial(_stream, source, seed=train.seed, together=together, share=share)
     each = (source.files, np.array(streams), epochs, seen, source.counts)
     shares = tf.data.Dataset.from_tensor_slices(each).interleave(
-        rows_of, cycle_length=len(streams), num_parallel_calls=min(2, len(streams)), deterministic=True
+        rows_of,
+        cycle_length=len(streams),
+        num_parallel_calls=min(preparing_threads(), len(streams)),
+        deterministic=True,
     )
     return shares.batch(len(streams)).map(lambda parts: tf.reshape(parts, [-1]))
 

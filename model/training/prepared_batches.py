@@ -24,6 +24,7 @@ from model.training.batch_streams import training_batches
 from model.training.distinct_views import DistinctViews, each_apart, shared
 from model.training.fingerprints import fingerprints_by_feature
 from model.training.item_switches import masks_main_items
+from model.training.processors import preparing_threads
 from model.training.ragged_rows import rows_at
 from model.training.training_batch import TrainingBatch, id_keys
 from model.training.uniform_items import UniformItems, negatives_of_a_step, uniform_items
@@ -126,7 +127,7 @@ def prepared_batches(
     batches = tf.data.Dataset.zip((steps, drawn, examples))
     # AutoGraph would take 1.2 s of processor time, and there is nothing in it for it.
     graph = tf.autograph.experimental.do_not_convert(prepare)
-    return batches.map(graph, num_parallel_calls=2, deterministic=True).prefetch(2)
+    return batches.map(graph, num_parallel_calls=preparing_threads(), deterministic=True).prefetch(2)
 
 
 class _Preparation:

@@ -28,6 +28,14 @@ def has_gpus() -> bool:
     return bool(tf.config.list_logical_devices("GPU"))
 
 
+def preparing_threads() -> int:
+    """How many batches are read, or prepared, at a time beside the steps: two, of many processors half as many.
+
+    What comes out, and in which order, doesn't depend on it. On more than two processors it was not measured.
+    """
+    return max(2, _processors() // 2)
+
+
 def _processors() -> int:
     """Those that this process may run on, as TensorFlow counts them."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -12,7 +12,7 @@ from training_specs import Rig
 
 from model.network.input import read_corpus, readable
 from model.network.tensorflow_error import is_of_reading, reason_of
-from model.training import batch_streams
+from model.training import batch_streams, processors
 from model.training.batch_streams import batch_ids, training_batches
 from stage.errors import StageError
 
@@ -157,6 +157,13 @@ def test_what_is_kept_in_memory_gives_the_same_batches(tiny_dataset, monkeypatch
     assert [_plain(b) for b in _take(tiny_dataset, 40, train=train, start_step=start)] == kept
     later = _take(tiny_dataset, 2, train=train, start_step=start + 38)
     assert [_plain(b) for b in later] == kept[38:]
+
+
+@pytest.mark.parametrize("kept", [0, 1 << 40])
+def test_as_many_batches_at_a_time_as_processors_ask_for_are_the_same(tiny_dataset, whole, monkeypatch, kept):
+    monkeypatch.setattr(batch_streams, "_KEPT", kept)
+    monkeypatch.setattr(processors, "_processors", lambda: 16)
+    assert [_plain(batch) for batch in _take(tiny_dataset, 12)] == whole[:12]
 
 
 @pytest.mark.parametrize(

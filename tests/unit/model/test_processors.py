@@ -56,3 +56,9 @@ def test_where_tensorflow_has_its_threads_nothing_is_set(monkeypatch):
     monkeypatch.setattr(tf.config.threading, "set_intra_op_parallelism_threads", fail)
     monkeypatch.delenv("TF_NUM_INTRAOP_THREADS", raising=False)
     processors.use_both_of_two_processors()
+
+
+@pytest.mark.parametrize(("count", "threads"), [(1, 2), (2, 2), (5, 2), (16, 8)])
+def test_batches_are_made_by_half_of_many_processors(monkeypatch, count, threads):
+    monkeypatch.setattr(processors, "_processors", lambda: count)
+    assert processors.preparing_threads() == threads
