@@ -10,6 +10,7 @@ import tensorflow as tf
 from example_files import read_examples
 from training_specs import Rig
 
+from model.network import input as input_
 from model.network.input import read_corpus, readable
 from model.network.tensorflow_error import is_of_reading, reason_of
 from model.training import batch_streams, processors
@@ -293,6 +294,26 @@ def test_a_batch_holds_each_query_and_item_once_in_the_order_of_its_examples(tin
         assert len(pages) == 64 > len(set(pages))
         assert [side[key].values.numpy()[place] for place in of] == pages
     assert batch.item_key.shape == batch.train_count.shape == batch.item["item/page"].shape[:1]
+
+
+@pytest.mark.parametrize("shape", [(0,), (0, 3), (1,), (7, 3), (1 << 18,)])
+def test_values_of_the_corpus_lie_where_tensorflow_computes_with_them(shape):
+    arrays = [input_._empty(shape, np.float32) for _ in range(4)]
+    assert [array.ctypes.data % 64 for array in arrays] == [0] * 4
+    assert {(array.shape, array.dtype.name, array.flags.c_contiguous) for array in arrays} == {(shape, "float32", True)}
+
+
+def test_rows_of_parts_are_put_in_order():
+    codes = [(np.array([1, 2, 3]), np.array([2, 0, 1])), (np.array([4, 5]), np.array([2]))]
+    vectors = [
+        (np.array([[1.0, 2.0]], np.float32), np.array([0, 1])),
+        (np.array([[3.0, 4.0]], np.float32), np.array([1])),
+    ]
+    assert input_._in_order(codes, np.array([3, 1, 2, 0])).to_list() == [[4, 5], [], [3], [1, 2]]
+    found = input_._in_order(vectors, np.array([2, 0, 1]))
+    assert found.to_list() == [[[3.0, 4.0]], [], [[1.0, 2.0]]]
+    assert (found.dtype, found.shape.as_list(), found.row_splits.dtype) == (tf.float32, [3, None, 2], tf.int64)
+    assert (found * 2).to_list() == [[[6.0, 8.0]], [], [[2.0, 4.0]]]
 
 
 def test_the_corpus_is_every_item_once_ordered_by_id(tiny_dataset):
