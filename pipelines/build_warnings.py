@@ -4,7 +4,7 @@ import sys
 from collections.abc import Iterator, Mapping
 
 from features.dataset import POSITIVE, WITHOUT_ROW
-from features.spec.features import NumericFeature, VocabularyFeature, key_in_spec, vocabulary_of
+from features.spec.features import NumericFeature, VectorFeature, VocabularyFeature, key_in_spec, vocabulary_of
 from features.spec.file import spec_of
 from features.spec.sources import Sources, TableSource
 from features.spec.spec import Spec
@@ -38,7 +38,7 @@ def _warnings(manifest: Manifest, directory: str) -> Iterator[str]:
     if manifest.stage == "dataset":
         yield from _of_empty_splits(counts, spec.split)
         yield from _of_empty_vocabularies(manifest.content, spec)
-        yield from _of_negative_numbers(directory, spec)
+        yield from _of_numbers(directory, spec)
     yield from _of_absent_events(counts)
     yield from _of_unknown_items(manifest, sources)
     if early := early_times(counts, sources.interactions):
@@ -78,16 +78,25 @@ def _of_empty_vocabularies(content: Mapping[str, str], spec: Spec) -> Iterator[s
             )
 
 
-def _of_negative_numbers(directory: str, spec: Spec) -> Iterator[str]:
-    """Of which numbers a logarithm is asked for though some are below 0."""
-    keys = [key for key, feature in spec.features.items() if isinstance(feature, NumericFeature) and feature.log1p]
-    statistics = by_feature(read_bytes(join(directory, STATISTICS))) if keys else {}
-    for key in keys:
+def _of_numbers(directory: str, spec: Spec) -> Iterator[str]:
+    """Of which numbers a logarithm is asked for though some are below 0, and of which vectors some are zeros alone."""
+    logarithms = [key for key, f in spec.features.items() if isinstance(f, NumericFeature) and f.log1p]
+    vectors = [key for key, f in spec.features.items() if isinstance(f, VectorFeature)]
+    statistics = by_feature(read_bytes(join(directory, STATISTICS))) if logarithms or vectors else {}
+    for key in logarithms:
         number = statistics[key].num_stats.min
         if number < 0:
             yield (
                 f"{key_in_spec(key)}: expected numbers of at least 0 with log1p, but the least is {number:g}; all "
                 "below 0 count as 0. Where such a number says that none is known, leave it out of the table"
+            )
+    for key in vectors:
+        lengths = statistics[key].num_stats
+        if lengths.num_zeros:
+            yield (
+                f"{key_in_spec(key)}: expected vectors with a direction, but {lengths.num_zeros:,} of "
+                f"{lengths.common_stats.num_non_missing:,} are zeros alone, which count as known. Where such a vector "
+                "says that none is known, leave it out of the table (null)"
             )
 
 

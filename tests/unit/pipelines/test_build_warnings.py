@@ -7,6 +7,9 @@ from tensorflow_metadata.proto.v0.statistics_pb2 import DatasetFeatureStatistics
 
 from features.entities import only_ids
 from features.spec.spec import Spec
+from features.statistics.counts import count_entities
+from features.statistics.protos import serialize, to_protos
+from features.statistics.statistics import describe, described_columns
 from pipelines.aggregation import kinds
 from pipelines.aggregation.elements import decode_counts
 from pipelines.aggregation.packing import Packed, pack
@@ -166,6 +169,35 @@ def test_a_logarithm_of_negative_numbers_is_warned_of(capsys, tmp_path) -> None:
         f"warning: {feature}: expected numbers of at least 0 with log1p, but the least is {number}; all below 0 count "
         "as 0. Where such a number says that none is known, leave it out of the table"
         for feature, number in (("item.features.price", "-1"), ("session.context.features.hour", "-0.5"))
+    ]
+
+
+def test_vectors_of_zeros_alone_are_warned_of(capsys, tmp_path) -> None:
+    vector: dict[str, object] = {"kind": "vector", "size": 2}
+    spec = spec_of(queries="items").model_dump(mode="json") | {
+        "query": {"features": {"user": {"kind": "id"}, "image": vector}},
+        "item": {"features": {"app": {"kind": "id"}, "image": vector, "look": vector}},
+    }
+    made_under = Spec.model_validate(spec)
+    images = [[0, 0], None, [1e-45, 0], [3, 4], [-0.0, 0], None, [0, 0]]  # 1e-45 is the least that float32 has
+    looks = [[0, 1], None, [1, -1], [1, 0], [0, 2], None, [5, 0]]
+    counts = []
+    for side_name, rows, features in (("query", 4, {"image": images}), ("item", 7, {"image": images, "look": looks})):
+        side = made_under.sides[side_name]
+        table = only_ids(pa.array([f"p{n}" for n in range(rows)]), side)
+        for name, vectors in features.items():
+            place = table.schema.get_field_index(f"feature/{name}")
+            table = table.set_column(place, table.field(place), pa.array(vectors[:rows], pa.list_(pa.float32())))
+        counts.append(count_entities(table, side_name, side=side))
+    found = describe(pa.concat_tables(counts), described_columns(made_under), known={})
+    (tmp_path / "statistics").mkdir()
+    (tmp_path / "statistics/statistics.pb").write_bytes(serialize(to_protos(found)))
+    manifest = Manifest(stage="dataset", run_id="r", spec=spec, counts=OF_A_DATASET | {"queries": 4})
+    print_report(manifest, str(tmp_path), as_json=True)
+    assert capsys.readouterr().err.splitlines() == [
+        f"warning: {side_name}.features.image: expected vectors with a direction, but {number} are zeros alone, which "
+        "count as known. Where such a vector says that none is known, leave it out of the table (null)"
+        for side_name, number in (("query", "1 of 3"), ("item", "3 of 5"))
     ]
 
 
