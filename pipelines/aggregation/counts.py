@@ -1,6 +1,6 @@
 """The counts of a job: those of its lines and of its sources, and what a manifest shows of them."""
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Mapping
 from typing import Literal
 
@@ -15,6 +15,8 @@ _BEFORE_USERS = ("blank", "not_positive", "outside_window")
 
 _ID = "id\t"
 """Of counts whose names go on with a reason, whether it is of the log or the table, and an id."""
+_FOUND = "found\t"
+"""Of counts whose names go on with a reason, and what was found."""
 
 
 def positive_lines(counts: Mapping[str, int]) -> int:
@@ -62,6 +64,30 @@ def ids_to_compare(counts: Mapping[str, int]) -> dict[str, IdsToCompare]:
         _, reason, of, smallest = name.split("\t", 3)
         found[reason][of] = smallest
     return {reason: IdsToCompare(**ids) for reason, ids in found.items() if len(ids) == len(IdsToCompare.model_fields)}
+
+
+def count_found(faults: pa.Table, source: str) -> dict[str, int]:
+    """Counts what was found in rows of a table that are rejected for it, such as a vector's size.
+
+    Args:
+        faults: Schema REJECTS, content where there is something to be told.
+        source: items or queries.
+    """
+    told = faults.filter(faults.column("content").is_valid())
+    found = zip(told.column("reason").to_pylist(), told.column("content").to_pylist(), strict=True)
+    return Counter(f"{_FOUND}{source}/{reason}\t{content.decode()}" for reason, content in found)
+
+
+def commonest_found(counts: Mapping[str, int], reason: str) -> str | None:
+    """What was found most often in the rows that are rejected for a reason; None if nothing is known of them.
+
+    Args:
+        counts: Of the whole job.
+        reason: With its table before it.
+    """
+    group = f"{_FOUND}{reason}\t"
+    found = {name.removeprefix(group): rows for name, rows in counts.items() if name.startswith(group)}
+    return min(found, key=lambda what: (-found[what], what), default=None)
 
 
 def count_ids(found: Mapping[str, IdsToCompare]) -> dict[str, int]:

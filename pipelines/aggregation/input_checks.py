@@ -5,7 +5,14 @@ from collections.abc import Mapping
 from features.spec.sources import InteractionSource, Sources
 from features.spec.spec import Spec
 from pipelines.aggregation.absent_columns import check_columns
-from pipelines.aggregation.counts import below, ids_to_compare, positive_lines, rejects_of, window_lines
+from pipelines.aggregation.counts import (
+    below,
+    commonest_found,
+    ids_to_compare,
+    positive_lines,
+    rejects_of,
+    window_lines,
+)
 from pipelines.aggregation.events_in_test import others_alone_in_test
 from pipelines.aggregation.job import Job
 from pipelines.aggregation.log import EARLY, log_columns
@@ -70,7 +77,7 @@ def _check_rejects(source: str, counts: Mapping[str, int], *, lines: int, source
     if not total or total / lines <= limit:  # not limit * lines: 0.29 of 100 is less than 29
         return
     commonest = sorted(rejected.items(), key=lambda found: (-found[1], found[0]))[:3]
-    reasons = ", ".join(f"{reason} {number:,}" for reason, number in commonest)
+    reasons = ", ".join(f"{reason} {number:,}{_found(counts, reason)}" for reason, number in commonest)
     nearly_all = total >= _NEARLY_ALL * lines
     cure = _cure(counts, sources) if source == "log" else cure_of_json(rejected)
     if cure and not nearly_all and _mostly_unknown(rejected):
@@ -82,6 +89,12 @@ def _check_rejects(source: str, counts: Mapping[str, int], *, lines: int, source
         f"sources.max_reject_ratio: {total:,} of {lines:,} lines of the {source} are bad, more than "
         f"{limit:g} of them: {reasons}; see {directory}/rejects/, {mend}{f'; {cure}' if cure else ''}"
     )
+
+
+def _found(counts: Mapping[str, int], reason: str) -> str:
+    """What the rows that are rejected for a reason hold in place of what was expected, in words that follow on it."""
+    found = commonest_found(counts, reason)
+    return "" if found is None else f" (most often {found})"
 
 
 def _check_pairs(counts: dict[str, int], spec: Spec) -> None:

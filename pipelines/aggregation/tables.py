@@ -21,7 +21,7 @@ from features.sums import sum_counts, total
 from pipelines.aggregation.absent_columns import count_present
 from pipelines.aggregation.batches import Batch
 from pipelines.aggregation.columns import Columns, feature_keys
-from pipelines.aggregation.counts import count_smallest
+from pipelines.aggregation.counts import count_found, count_smallest
 from pipelines.aggregation.cut_off import count_cut_off
 from pipelines.aggregation.input_files import NamedFile
 from pipelines.aggregation.packing import Packed, concat
@@ -105,6 +105,7 @@ def validate_rows(batch: Batch, table: RawTable, *, pseudonyms: Pseudonyms) -> V
     counts = {f"{table.name}/read": lines}
     counts |= {f"rejected/{table.name}/{reason}": number for reason, number in reasons.items()}
     counts |= count_in_file(batch.file.path, lines, source=table.name, rejected=reasons)
+    counts |= count_found(bad_rows, table.name)
     counts |= count_cut_off(batch)
     counts |= count_present(batch.rows, table.name, columns=table.columns.optional)
     rows = batch.rows.filter(valid)

@@ -15,6 +15,7 @@ from features.raw_features import bad_vector
 from features.spec.sources import InteractionSource, Source, TableSource
 from pipelines.aggregation.column_types import type_in_words
 from pipelines.aggregation.columns import EVENT
+from pipelines.aggregation.counts import commonest_found
 from pipelines.aggregation.times_in_words import expected_times
 from stage.errors import StageError
 
@@ -123,9 +124,16 @@ def check_files(
                 lacking[expected[reason], path] += lines
     for (what, path), lines in sorted(lacking.items()):
         if lines >= enough and lines == well_formed_lines(path, counts, source=source):
+            found = [_found(counts, f"{source}/{reason}") for reason in expected if expected[reason] == what]
             raise StageError(
                 f"{path}: expected {what}, but none of its {lines:,} lines has that; see {directory}/rejects/"
+                f"{''.join(found)}"
             )
+
+
+def _found(counts: Mapping[str, int], reason: str) -> str:
+    most = commonest_found(counts, reason)
+    return "" if most is None else f"; {reason}: most often {most}"
 
 
 def well_formed_lines(path: str, counts: Mapping[str, int], *, source: str) -> int:

@@ -2,6 +2,7 @@
 
 from collections import Counter
 
+import numpy as np
 import pyarrow as pa
 import pytest
 from small_jobs import small_job
@@ -9,13 +10,18 @@ from small_specs import small_spec
 
 from features.entities import table_columns
 from features.interactions import raw_columns
+from features.parsing.parsed_lines import ParsedLines
+from features.pseudonyms import Pseudonyms
 from features.spec.features import Side
 from features.spec.sources import InteractionSource, TableSource
 from features.spec.spec import Spec
 from pipelines.aggregation import unusable_files
+from pipelines.aggregation.batches import to_batch
 from pipelines.aggregation.counts import count_smallest, shown_counts
 from pipelines.aggregation.input_checks import check_input
+from pipelines.aggregation.input_files import InputFile
 from pipelines.aggregation.partitions import Partition, WindowDay, check_partitions
+from pipelines.aggregation.tables import raw_tables, validate_rows
 from pipelines.aggregation.unusable_files import count_in_file, expected_columns, expected_table_columns
 from stage.errors import StageError
 
@@ -143,6 +149,37 @@ def test_too_many_rejects_are_told_by_their_columns() -> None:
     commonest = "not_json 3, field_count 2, wrong_type (what/at) 2; see out/rejects/"
     assert f"8 of 12 lines of the log are bad, more than 0 of them: {commonest}" in str(caught.value)
     assert shown_counts(counts)["lines/rejected"] == 8
+
+
+LOOKS = small_spec(item={"look": {"kind": "vector", "size": 2}}, sources={"max_reject_ratio": 0.5})
+
+
+def counts_of_looks(*looks: list[float | None] | None) -> Counter[str]:
+    """Of a table of items in batches of two rows."""
+    counts = Counter[str]({"lines/read": 9, "lines/kept": 9, "pairs/train": 9})
+    file = InputFile(path="/raw/items.jsonl", name="items.jsonl", size=1, number=0, format="jsonl")
+    for first in range(0, len(looks), 2):
+        ids, vectors = ["a", "b"], pa.array(looks[first : first + 2], pa.list_(pa.float32()))
+        rows = pa.record_batch([pa.array(ids[: len(vectors)]), vectors], names=["item_id", "look"])
+        batch = to_batch(ParsedLines(rows, np.arange(len(rows)), [], 0), file, offset=0)
+        counts.update(validate_rows(batch, raw_tables(LOOKS)["items"], pseudonyms=Pseudonyms()).counts)
+    return counts
+
+
+def test_of_vectors_of_another_size_that_of_the_most_is_told() -> None:
+    with pytest.raises(StageError) as caught:
+        check_input(counts_of_looks([1], [1, 2, 3], [1, 2, 3], None, [1, 2, 3], [1, None]), small_job(LOOKS))
+    assert str(caught.value) == (
+        "sources.max_reject_ratio: 5 of 6 lines of the items are bad, more than 0.5 of them: items/bad_vector (look) 5 "
+        "(most often 3 numbers, not 2); see out/rejects/, mend the input or raise the ratio, by which these items and "
+        "all lines of the log about them go"
+    )
+    with pytest.raises(StageError) as caught:
+        check_input(counts_of_looks([1, 2, 3], [1, 2, 3], [1], [1]), small_job(LOOKS))
+    assert str(caught.value) == (
+        "/raw/items.jsonl: expected vectors of 2 numbers in look, but none of its 4 lines has that; see out/rejects/; "
+        "items/bad_vector (look): most often 1 numbers, not 2"  # of equally many the first by name
+    )
 
 
 def test_blank_lines_are_none_of_the_log() -> None:
