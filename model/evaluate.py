@@ -18,6 +18,9 @@ from model.ranking.beaten_by import describe_better_baseline
 from model.ranking.candidates import Candidates, read_candidates
 from model.ranking.held_out import warn_if_seen
 from model.ranking.metrics import COLD_AMONG_COLD, NAMES, Metrics, shown_name
+from model.training.training_end import last_was_best
+from model.training.training_history import NAME as HISTORY
+from model.training.training_history import read_history
 from stage import storage
 from stage.command_line import run_process
 from stage.console import console, print_widest
@@ -64,7 +67,7 @@ def main(argv: Sequence[str]) -> None:
     if options.json:
         print(json.dumps(result, allow_nan=False))
     else:
-        _show(result, split=options.split, path=path)
+        _show(result, split=options.split, path=path, more_epochs=_more_epochs_may_help(model))
         if not done:
             console().print(f"written: {path}", soft_wrap=True)
 
@@ -119,12 +122,17 @@ def _digests(model: FinishedModel, dataset: Dataset) -> dict[str, str]:
     return {"model": model.manifest.content_digest, "dataset": dataset.manifest.content_digest}
 
 
-def _show(result: dict[str, Any], *, split: SplitName, path: str) -> None:
+def _more_epochs_may_help(model: FinishedModel) -> bool:
+    has_history = any(file.name == HISTORY for file in model.manifest.files)
+    return has_history and last_was_best(read_history(model.directory))
+
+
+def _show(result: dict[str, Any], *, split: SplitName, path: str, more_epochs: bool = False) -> None:
     columns = [*(_COLUMNS[:number] for number in range(len(_COLUMNS), len(_COUNTS) + 1, -1)), NAMES[:2]]
     shown = columns[print_widest([_table(result, some, split=split) for some in columns])]
     if left_out := [name for name in _COLUMNS if name not in shown]:
         console().print(f"too narrow for {', '.join(left_out)}, which {path} has too", soft_wrap=True)
-    if (told := describe_better_baseline(result)) is not None:
+    if (told := describe_better_baseline(result, more_epochs=more_epochs)) is not None:
         console().print(told, soft_wrap=True)
 
 

@@ -14,6 +14,11 @@ def is_out_of_patience(history: History, patience: int | None) -> bool:
     return patience is not None and len(history) - 1 - best_of(history) >= patience
 
 
+def last_was_best(history: History) -> bool:
+    """Whether the last validation was the best, so that more epochs may help."""
+    return history[-1].get(DECIDES) is not None and best_of(history) == len(history) - 1
+
+
 def describe_end(history: History, train: Train) -> str:
     """What is told of a finished training: a line, and another where an epoch, by default a validation's, is short.
 
@@ -38,6 +43,6 @@ def _reason(history: History, train: Train) -> str:
         validations = "1 validation" if train.patience == 1 else f"{train.patience} validations"
         return f"ended by train.patience ({validations} without a better one)"
     after = f"ended after train.epochs ({train.epochs})"
-    if history[-1].get(DECIDES) is not None and best_of(history) == len(history) - 1:
+    if last_was_best(history):
         return f"{after}; the last validation was the best, so more epochs may help"
     return after

@@ -199,6 +199,26 @@ def test_a_finished_evaluation_of_the_same_is_printed_again_and_another_refused(
     assert path.read_bytes() == found
 
 
+def test_more_epochs_are_advised_where_the_last_validation_was_the_best(
+    tiny_dataset: Dataset, model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    trained, path = shutil.copytree(model, tmp_path / "model"), tmp_path / "metrics.json"
+    manifest = Manifest.read(str(trained), "model")
+    main(arguments(trained, tiny_dataset, tmp_path))
+    found = json.loads(path.read_text())
+    path.write_text(json.dumps(found | {"overall": found["overall"] | {"recall@50": 0.0}}))
+    capsys.readouterr()
+    for recalls, advised in ((None, False), ((0.1, 0.2), True), ((0.2, 0.1), False)):
+        if recalls is not None:
+            history = [{"step": 8, "recall@50": recalls[0]}, {"step": 16, "recall@50": recalls[1]}]
+            (trained / "history.json").write_text(json.dumps(history))
+        (trained / "manifest.json").unlink()
+        manifest.model_copy(update={"files": describe_files(str(trained))}).write(str(trained))
+        main(arguments(trained, tiny_dataset, tmp_path, "--skip-done"))
+        (told,) = [line for line in capsys.readouterr().out.splitlines() if line.startswith("no better than")]
+        assert ("more train.epochs" in told) is advised
+
+
 def test_where_nothing_can_be_written_nothing_is_ranked(
     tiny_dataset: Dataset,
     model: Path,
