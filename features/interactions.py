@@ -78,7 +78,7 @@ def validate_lines(
     window: DataWindow,
     needs_time: bool,
     context: Side,
-    test_start: int | None = None,
+    test_start: int | None,
 ) -> Outcome:
     """Holds each row to the rules for a line, the first broken one being its reason.
 

@@ -28,12 +28,12 @@ def in_batch_softmax(
     item_keys: tf.Tensor,
     frequency: tf.Tensor,
     temperature: tf.Tensor | float,
-    logq: float = 1.0,
-    remove_accidental_hits: bool = True,
-    copies_differ: bool = False,
-    keys_differ: bool = False,
-    negatives: int = 0,
-    precision: Precision = "float32",
+    logq: float,
+    remove_accidental_hits: bool,
+    copies_differ: bool,
+    keys_differ: bool,
+    negatives: int,
+    precision: Precision,
 ) -> tf.Tensor:
     """L_main: the softmax of each query's item among all items of the batch, each as often as it is there.
 
@@ -118,8 +118,8 @@ def contrastive(
     second_of: tf.Tensor,
     copies: tf.Tensor,
     temperature: tf.Tensor | float,
-    twins: tf.Tensor | None = None,
-    precision: Precision = "float32",
+    twins: tf.Tensor | None,
+    precision: Precision,
 ) -> tf.Tensor:
     """L_self: the softmax of each item's second view among the second views of all items of the batch.
 

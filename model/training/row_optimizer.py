@@ -45,7 +45,7 @@ class RowOptimizer:
         *,
         optimizer: Optimizer,
         learning_rate: float,
-        weight_decay: float = 0.0,
+        weight_decay: float,
     ) -> None:
         """Starts the state of every row.
 

@@ -59,7 +59,7 @@ class TrainingLoop:
         output: str,
         run_id: str,
         workers: Workers,
-        ranks_start: bool = False,
+        ranks_start: bool,
     ) -> None:
         """Prepares the loop.
 

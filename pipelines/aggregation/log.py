@@ -48,7 +48,7 @@ class ValidLines:
 
 
 def validate_batch(
-    batch: Batch, spec: Spec, *, window: DataWindow, pseudonyms: Pseudonyms, bounds: TimeBounds | None = None
+    batch: Batch, spec: Spec, *, window: DataWindow, pseudonyms: Pseudonyms, bounds: TimeBounds | None
 ) -> ValidLines:
     """Keeps, filters or rejects each line of a batch, and counts."""
     outcome = validate_lines(

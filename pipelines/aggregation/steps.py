@@ -29,7 +29,7 @@ class ValidateLines:
     """Batches of the log -> LINES, BUSY, REJECTS, and COUNTS at the end."""
 
     def __init__(
-        self, spec: Spec, *, window: DataWindow, pseudonyms: Pseudonyms, shards: int, bounds: TimeBounds | None = None
+        self, spec: Spec, *, window: DataWindow, pseudonyms: Pseudonyms, shards: int, bounds: TimeBounds | None
     ) -> None:
         self._validate = partial(validate_batch, spec=spec, window=window, pseudonyms=pseudonyms, bounds=bounds)
         self._shards, self._lines, self._counts = shards, LinesToShuffle(spec, shards), Counter[str]()

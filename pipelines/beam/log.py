@@ -40,7 +40,7 @@ def read_log(
     window: DataWindow,
     shards: int,
     pseudonyms: Pseudonyms,
-    bounds: TimeBounds | None = None,
+    bounds: TimeBounds | None,
 ) -> ReadLog:
     """Reads, validates and shards the lines of a log."""
     validate = partial(steps.ValidateLines, spec, window=window, pseudonyms=pseudonyms, shards=shards, bounds=bounds)

@@ -88,7 +88,8 @@ def ours(log: Path, known_items: bytes) -> pa.Table:
     file = InputFile(path=str(log), name=log.name, size=log.stat().st_size, number=0, format="jsonl")
 
     def build(pipeline: beam.Pipeline) -> None:
-        read = read_log(pipeline, [file], spec=spec, window=DataWindow(), shards=SHARDS, pseudonyms=Pseudonyms())
+        window, pseudonyms = DataWindow(), Pseudonyms()
+        read = read_log(pipeline, [file], spec=spec, window=window, shards=SHARDS, pseudonyms=pseudonyms, bounds=None)
         known = pipeline | beam.Impulse() | "KnownItems" >> beam.ParDo(GiveKnown())
         merge = partial(steps.merge, spec=spec, bounds=None, shards=SHARDS)
         merged = (

@@ -95,4 +95,4 @@ def validate(log: Path) -> None:
     file = InputFile(path=str(log), name=log.name, size=log.stat().st_size, number=0, format="jsonl")
     batches = read_batches(FileRange(file, 0, None), Columns(COLUMNS, {}))
     for batch in batches:
-        validate_batch(batch, spec, window=DataWindow(), pseudonyms=pseudonyms)
+        validate_batch(batch, spec, window=DataWindow(), pseudonyms=pseudonyms, bounds=None)

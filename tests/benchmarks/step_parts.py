@@ -85,7 +85,7 @@ def entities(batch: TrainingBatch) -> list[int]:
 def lookups(two_tower: TwoTower, batch: TrainingBatch, *, gradients: bool, updates: bool) -> Callable[[], Any]:
     sides = [(batch.query, two_tower.query_features), (batch.item, two_tower.item_features)]
     embeddings = two_tower.embeddings
-    optimizer = RowOptimizer(embeddings.tables, optimizer="adam", learning_rate=1e-3)
+    optimizer = RowOptimizer(embeddings.tables, optimizer="adam", learning_rate=1e-3, weight_decay=0.0)
 
     # A step finds these in its batch.
     codes, numbered = number_codes(embeddings.tables, sides, hashed=embeddings.hashed)
@@ -144,6 +144,11 @@ def loss(batch: TrainingBatch, precision: Precision | None) -> Callable[[], Any]
         "query_of": batch.query_of,
         "item_of": batch.item_of,
         "copies": tf.math.bincount(batch.item_of, dtype=tf.int64),
+        "logq": 1.0,
+        "remove_accidental_hits": True,
+        "copies_differ": False,
+        "keys_differ": False,
+        "negatives": 0,
     }
 
     def run() -> tf.Tensor:

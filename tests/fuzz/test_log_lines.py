@@ -21,7 +21,7 @@ def fates(block: bytes, first_place: int, *, needs_time: bool) -> tuple[dict[int
     parsed = parse_lines(block, raw_columns(SOURCE, Side()))
     places = first_place + parsed.offsets
     outcome = validate_lines(
-        parsed.rows, places, source=SOURCE, window=DataWindow(), needs_time=needs_time, context=Side()
+        parsed.rows, places, source=SOURCE, window=DataWindow(), needs_time=needs_time, context=Side(), test_start=None
     )
     found: dict[int, str | tuple] = {}
     for table in (reject_bad_lines(parsed.bad, first_place), outcome.rejected):

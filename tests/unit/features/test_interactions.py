@@ -167,7 +167,9 @@ def test_two_features_of_the_context_may_read_one_column():
     columns = raw_columns(source(), context)
     assert columns.names == ["query_id", "item_id", "event", "timestamp", "search"]
     batch = pa.RecordBatch.from_pylist([row() | {"search": "red shoes"}], schema=columns)
-    found = validate_lines(batch, np.arange(1), source=source(), window=DataWindow(), needs_time=True, context=context)
+    found = validate_lines(
+        batch, np.arange(1), source=source(), window=DataWindow(), needs_time=True, context=context, test_start=None
+    )
     (line,) = found.kept.to_pylist()
     assert (line["feature/words"], line["feature/search"]) == ("red shoes", "red shoes")
 
@@ -179,7 +181,9 @@ def test_a_time_beyond_what_python_holds_costs_its_line_alone(zone, mark):
         {"query_id": ["q", "r"], "item_id": ["i", "j"], "event": ["e", "f"], "timestamp": times}
     )
     log = source(timestamp_unit="us")
-    outcome = validate_lines(rows, np.arange(2), source=log, window=DataWindow(), needs_time=True, context=Side())
+    outcome = validate_lines(
+        rows, np.arange(2), source=log, window=DataWindow(), needs_time=True, context=Side(), test_start=None
+    )
     assert outcome.rejected.column("reason").to_pylist() == ["bad_timestamp"]
     assert json.loads(outcome.rejected.column("content")[0].as_py()) == {
         "query_id": "r",

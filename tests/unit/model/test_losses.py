@@ -12,6 +12,15 @@ from model.training.softmax_loss import softmax_loss
 
 QUERIES = tf.constant([[1.0, 0.0], [0.0, 1.0]])
 ITEMS = tf.constant([[1.0, 0.0], [0.6, 0.8]])
+PLAIN = {
+    "logq": 1.0,
+    "remove_accidental_hits": True,
+    "copies_differ": False,
+    "keys_differ": False,
+    "negatives": 0,
+    "precision": "float32",
+}
+"""Of the main loss, where a test says nothing else."""
 UPSTREAM = tf.constant(0.3, tf.float64)
 """What a loss counts for in what is differentiated, as in a mean."""
 
@@ -23,14 +32,11 @@ def _numbers(numbers):
 def _main(queries=QUERIES, items=ITEMS, keys=(1, 2), frequency=(0.75, 0.25), **options):
     """Of examples whose queries and items are the rows, by default each its own."""
     every = tf.range(len(queries), dtype=tf.int64)
-    options = {
-        "query_of": every,
-        "item_of": every,
-        "copies": tf.ones(len(items), tf.int64),
-        "temperature": 0.5,
-    } | options
+    apart = {"query_of": every, "item_of": every, "copies": tf.ones(len(items), tf.int64), "temperature": 0.5}
     frequency = tf.constant(frequency, tf.float64)
-    return float(in_batch_softmax(queries, items, item_keys=_numbers(keys), frequency=frequency, **options))
+    return float(
+        in_batch_softmax(queries, items, item_keys=_numbers(keys), frequency=frequency, **(PLAIN | apart | options))
+    )
 
 
 def test_softmax_without_correction():
@@ -94,7 +100,7 @@ def _contrastive(first, second, **options):
     """Of items whose views are the rows, by default each with its own."""
     every = tf.range(len(first), dtype=tf.int64)
     apart = {"first_of": every, "second_of": every, "copies": tf.ones(len(second), tf.int64), "temperature": 0.2}
-    return contrastive(first, second, **(apart | options))
+    return contrastive(first, second, **({"twins": None, "precision": "float32"} | apart | options))
 
 
 def test_contrastive_negatives_are_the_second_views():
@@ -165,7 +171,7 @@ def test_what_examples_share_counts_as_often_as_they_have_it(remove_accidental_h
             copies=_numbers([3, 1, 1, 1, 1, 1, 1]),
             item_keys=tf.gather(keys, columns),
             frequency=tf.gather(frequency, columns),
-            **options,
+            **(PLAIN | options),
         )
         columns = tf.concat([item_of, [0, 5]], axis=0)
         apart = in_batch_softmax(
@@ -176,8 +182,7 @@ def test_what_examples_share_counts_as_often_as_they_have_it(remove_accidental_h
             copies=tf.ones(9, tf.int64),
             item_keys=tf.gather(keys, columns),
             frequency=tf.gather(frequency, columns),
-            copies_differ=True,
-            **options,
+            **(PLAIN | options | {"copies_differ": True}),
         )
     for loss, numbers in ((shared, found), (apart, expected)):
         numbers += [loss, *(tf.convert_to_tensor(g) for g in tape.gradient(loss, [queries, corpus]))]
@@ -203,6 +208,7 @@ def test_the_replicas_losses_add_up_to_that_of_the_global_batch():
             item_keys=_numbers(np.take(keys, columns)),
             frequency=tf.constant(np.take(counts, columns) / 8),
             temperature=tf.constant(0.5, tf.float64),
+            **PLAIN,
         )
         own = tf.range(first, end, dtype=tf.int64)
         options = {"first_of": own - first, "second_of": own, "temperature": 0.5, "twins": alike[first:end]}
@@ -319,6 +325,7 @@ def test_in_bfloat16_the_gradient_of_nearly_equal_views_is_more_than_rounding(te
                 second_of=pairs,
                 copies=tf.ones([64], tf.int64),
                 temperature=tf.constant(temperature, dtype),
+                twins=None,
                 precision=precision,
             )
         gradients.append([gradient.numpy() for gradient in tape.gradient(loss, [rows, columns])])
@@ -347,8 +354,7 @@ def test_in_bfloat16_the_gradient_of_items_that_are_uniform_negatives_too_is_mor
                 item_keys=columns,
                 frequency=tf.ones(128, tf.float64),
                 temperature=tf.constant(0.07, dtype),
-                negatives=64,
-                precision=precision,
+                **(PLAIN | {"negatives": 64, "precision": precision}),
             )
         gradients.append([tf.convert_to_tensor(gradient).numpy() for gradient in tape.gradient(loss, sides)])
     for exact, rounded in zip(*gradients, strict=True):

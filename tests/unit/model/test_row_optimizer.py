@@ -39,7 +39,7 @@ def test_moves_rows_as_keras_does_where_all_are_touched(name, decay, reference):
 @pytest.mark.parametrize("name", ["adam", "adagrad", "rowwise_adagrad"])
 def test_leaves_other_rows_alone(name):
     table = tf.Variable(tf.ones([4, 2]))
-    optimizer = RowOptimizer({"t": table}, optimizer=name, learning_rate=0.1)
+    optimizer = RowOptimizer({"t": table}, optimizer=name, learning_rate=0.1, weight_decay=0.0)
     _update(optimizer, table, [0, 2], [[1.0, 1.0], [1.0, 1.0]], 0)
     _update(optimizer, table, [2], [[1.0, 1.0]], 1)
     np.testing.assert_array_equal(table.numpy()[[1, 3]], np.ones([2, 2]))
@@ -51,14 +51,15 @@ def test_leaves_other_rows_alone(name):
 def test_adagrad_by_hand():
     # accumulator 0.1 + 2^2 = 4.1; change 0.1 * 2 / sqrt(4.1) = 0.0987730
     table = tf.Variable([[1.0]])
-    _update(RowOptimizer({"t": table}, optimizer="adagrad", learning_rate=0.1), table, [0], [[2.0]], 0)
+    optimizer = RowOptimizer({"t": table}, optimizer="adagrad", learning_rate=0.1, weight_decay=0.0)
+    _update(optimizer, table, [0], [[2.0]], 0)
     assert float(table[0, 0]) == pytest.approx(1 - 0.0987730, abs=1e-6)
 
 
 def test_rowwise_adagrad_by_hand():
     # accumulator 0.1 + (2^2 + 4^2) / 2 = 10.1; changes 0.1 * 2 / sqrt(10.1) = 0.0629318, and twice that
     table = tf.Variable([[1.0, 1.0], [5.0, 5.0]])
-    optimizer = RowOptimizer({"t": table}, optimizer="rowwise_adagrad", learning_rate=0.1)
+    optimizer = RowOptimizer({"t": table}, optimizer="rowwise_adagrad", learning_rate=0.1, weight_decay=0.0)
     _update(optimizer, table, [0], [[2.0, 4.0]], 0)
     np.testing.assert_allclose(table, [[1 - 0.0629318, 1 - 0.1258636], [5, 5]], atol=1e-6)
     np.testing.assert_allclose(optimizer.slots["t/accumulator"], [[10.1], [0.1]], rtol=1e-6)
@@ -69,6 +70,6 @@ def test_rowwise_adagrad_by_hand():
 
 @pytest.mark.parametrize(("name", "numbers"), [("adam", 16), ("adagrad", 8), ("rowwise_adagrad", 1)])
 def test_slots_take_what_is_said(name, numbers):
-    optimizer = RowOptimizer({"t": tf.Variable(tf.zeros([3, 8]))}, optimizer=name, learning_rate=0.1)
+    optimizer = RowOptimizer({"t": tf.Variable(tf.zeros([3, 8]))}, optimizer=name, learning_rate=0.1, weight_decay=0.0)
     assert slot_numbers(name, dim=8) == numbers
     assert sum(slot.shape.num_elements() for slot in optimizer.slots.values()) == 3 * numbers

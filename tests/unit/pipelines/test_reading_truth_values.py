@@ -67,7 +67,7 @@ def test_an_event_that_says_whether_a_line_is_positive(tmp_path: Path, name: str
     columns = Columns(raw_columns(log, Side()), {})
     (batch,) = read_batches(ranges_of(files)[0], columns)
     outcome = validate_lines(
-        batch.rows, batch.places, source=log, window=DataWindow(), needs_time=False, context=Side()
+        batch.rows, batch.places, source=log, window=DataWindow(), needs_time=False, context=Side(), test_start=None
     )
     assert outcome.kept.column("query_id").to_pylist() == ["q0", "q2"]
     assert (outcome.filtered, outcome.positive) == ({"not_positive": 1}, {"true": 2})

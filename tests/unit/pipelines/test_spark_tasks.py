@@ -50,7 +50,7 @@ def values(found: list[Element], kind: str, column: str) -> list[str]:
 def test_every_line_of_the_log_goes_on_and_is_counted(tmp_path: Path) -> None:
     lines = [{"query_id": f"u{n}", "item_id": f"a{n}", "event": "get", "at": n} for n in range(8)]
     element = range_of(tmp_path / "log.jsonl", b"{\n" + json_lines(lines) + b"null\n")
-    validate = partial(steps.ValidateLines, SPEC, window=DataWindow(), pseudonyms=Pseudonyms(), shards=2)
+    validate = partial(steps.ValidateLines, SPEC, window=DataWindow(), pseudonyms=Pseudonyms(), shards=2, bounds=None)
     read = partial(tasks.read_range, columns=log_columns(SPEC), begin=validate)
     found = [*then(read, "lines", more=giving("wanted", partial(want_items, shards=2)))(element)]
     assert values(found, "lines", "query_id") == [f"u{n}" for n in range(8)]
