@@ -266,7 +266,7 @@ def _is_done(options: argparse.Namespace, dataset: Dataset, *, spec: Spec, warm_
 def _start(output: str, begun: Manifest, *, resumes: bool, made_from: MadeFrom, overwrite: bool) -> None:
     """Makes the output directory ready, for a new training or the rest of one."""
     if resumes:
-        resume_output(output, "model", run_id=begun.run_id)
+        resume_output(output, run_id=begun.run_id)
     else:
         start_output(output, "model", run_id=begun.run_id, overwrite=overwrite, made_from=made_from)
         start_run(output, begun)

@@ -45,19 +45,18 @@ def start_output(
     storage.clear(directory, keep=UNFINISHED)
 
 
-def resume_output(directory: str, stage: StageName, *, run_id: str) -> None:
-    """Takes over an unfinished output, which the caller has made sure that it can go on with.
+def resume_output(directory: str, *, run_id: str) -> None:
+    """Takes over an unfinished model, the one output that can be gone on with, as the caller has made sure.
 
     Args:
         directory: The output directory.
-        stage: The kind of output.
         run_id: As the manifest will have it.
 
     Raises:
         StageError: If it is finished by now, or the directory can't be written.
     """
-    refuse_finished(directory, stage, overwrite=False, made_from=None)
-    _mark(directory, stage, run_id=run_id)
+    refuse_finished(directory, "model", overwrite=False, made_from=None)
+    _mark(directory, "model", run_id=run_id)
     for name in filter(storage.is_partial, storage.sizes(directory)):
         storage.delete(storage.join(directory, name))
 

@@ -145,7 +145,7 @@ def test_what_another_stage_has_begun_is_never_touched(tmp_path, mark, found, ov
         start_output(str(tmp_path), "export", run_id="s", overwrite=overwrite)
     assert names(tmp_path) == [".unfinished", "half"]
     # Who has made sure that it is its own, as train has by its checkpoints, may go on.
-    resume_output(str(tmp_path), "model", run_id="s")
+    resume_output(str(tmp_path), run_id="s")
     assert json.loads((tmp_path / ".unfinished").read_bytes()) == {"stage": "model", "run_id": "s"}
     assert names(tmp_path) == [".unfinished", "half"]
 
@@ -232,17 +232,17 @@ def test_a_run_killed_before_its_mark_is_whole_is_replaced(tmp_path):
 
 
 def test_what_an_unfinished_run_left_is_cleared_or_kept_to_resume(tmp_path):
-    start_output(str(tmp_path), "dataset", run_id="s", overwrite=False)
+    start_output(str(tmp_path), "model", run_id="s", overwrite=False)
     (tmp_path / "deep" / "down").mkdir(parents=True)
     for name in ("half", "half.tmp.gz", "file.0a1b2c3d.tmp", "deep/file.0a1b2c3d.tmp"):
         (tmp_path / name).write_bytes(b"")
-    resume_output(str(tmp_path), "dataset", run_id="s")
+    resume_output(str(tmp_path), run_id="s")
     assert names(tmp_path) == [".unfinished", "half", "half.tmp.gz"]
-    start_output(str(tmp_path), "dataset", run_id="s", overwrite=False)
+    start_output(str(tmp_path), "model", run_id="s", overwrite=False)
     assert list(tmp_path.iterdir()) == [tmp_path / ".unfinished"]
-    finish_output(str(tmp_path), Manifest(stage="dataset", run_id="s"))
+    finish_output(str(tmp_path), Manifest(stage="model", run_id="s"))
     with pytest.raises(StageError, match="is finished already; --overwrite makes it again"):
-        resume_output(str(tmp_path), "dataset", run_id="s")
+        resume_output(str(tmp_path), run_id="s")
     assert names(tmp_path) == ["manifest.json"]
 
 
