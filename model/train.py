@@ -131,13 +131,11 @@ def train(
         UsageError: If the workers can't share out the streams of batches, or the warm start lies in the output.
     """
     workers = workers or Workers()
-    before = seen = None
+    before = None
     if warm_start is not None:
         refuse_within(output, warm_start, named="--warm-start")
         before = open_warm_start(warm_start, spec, dataset=dataset, verify=verify)
-        seen = why_seen(before.manifest, before.spec, dataset=dataset, split="validation")
-    warm = None if before is None else before.manifest.content_digest
-    made_from = model_made_from(spec, dataset.manifest, warm_start=warm)
+    made_from = model_made_from(spec, dataset.manifest, warm_start=before.manifest.content_digest if before else None)
     version = versions().get("ssl-two-tower", "")
     workers.check_alike("inputs, spec and version", digest([made_from.inputs, made_from.spec_digest, version]))
     workers.by_chief(lambda: refuse_finished(output, "model", overwrite=overwrite, made_from=made_from))
@@ -145,21 +143,10 @@ def train(
     corpus = _read_corpus_that_fits(dataset, spec, workers=workers)
     check_item_features(dataset.features("item"), spec)
     groups = groups_to_train_with(dataset, spec.ssl)
-    run_id = new_run_id()
-    if not tf.config.list_physical_devices("GPU"):
-        tf.config.experimental.enable_op_determinism()
-    smaller = "lower model.embedding_dim, or hash the largest table to fewer rows by model.hashed_tables"
-    with workers.strategy.scope(), in_memory("embedding tables and optimizer", remedy=smaller):
-        two_tower = TwoTower(spec, dataset.manifest.vocabularies, transform_directory=dataset.transform_directory)
-        training = TrainingStep(two_tower, corpus, spec=spec)
-    resumes = workers.by_chief(lambda: is_resumable(output, training, made_from=made_from, overwrite=overwrite))
-    start = without and f"nothing: {without}"
-    if before is not None and not resumes:  # what is in the output goes only once the other one is read
-        carried, total = carry_over(before, training, dataset=dataset)
-        start = f"{before.directory}, with {carried:,} of {total:,} embedding rows carried over"
+    two_tower, training = _build(dataset, corpus, spec=spec, workers=workers)
     begun = Manifest(
         stage="model",
-        run_id=run_id,
+        run_id=new_run_id(),
         spec=spec.model_dump(mode="json"),
         spec_digest=made_from.spec_digest,
         inputs=made_from.inputs,
@@ -167,13 +154,15 @@ def train(
         vocabularies=dataset.manifest.vocabularies,
         transform_digest=dataset.manifest.transform_digest,
     )
-    workers.by_chief(lambda: _start(output, begun, resumes=resumes, made_from=made_from, overwrite=overwrite))
-    if workers.is_chief and not resumes:
-        if start:
-            print(f"starts from {start}", file=sys.stderr, flush=True)
-        if seen:
-            said = "the start isn't ranked, since it may have been trained on pairs of the validation split"
-            print(f"{said}: {seen}", file=sys.stderr, flush=True)
+    seen = why_seen(before.manifest, before.spec, dataset=dataset, split="validation") if before else None
+    if workers.by_chief(lambda: is_resumable(output, training, made_from=made_from, overwrite=overwrite)):
+        workers.by_chief(lambda: resume_output(output, run_id=begun.run_id))
+    else:
+        base = without and f"nothing: {without}"
+        if before:  # what is in the output goes only once this is read
+            carried, total = carry_over(before, training, dataset=dataset)
+            base = f"{before.directory}, with {carried:,} of {total:,} embedding rows carried over"
+        workers.by_chief(lambda: _start(output, begun, made_from=made_from, overwrite=overwrite, base=base, seen=seen))
     loop = TrainingLoop(
         two_tower,
         training,
@@ -186,7 +175,7 @@ def train(
         if workers.is_chief
         else dict,
         output=output,
-        run_id=run_id,
+        run_id=begun.run_id,
         workers=workers,
         ranks_start=before is not None and seen is None,
     )
@@ -199,10 +188,8 @@ def _check_streams(dataset: Dataset, settings: Train, *, workers: Workers) -> No
     """Refuses streams that can't be shared out; the chief says on stderr where there is only one, and of what."""
     streams = stream_files(dataset, settings, replicas=workers.replicas)
     if workers.is_chief and len(streams) < settings.input_streams:
-        files = (
-            f"the files with training examples, {streams.size:,}, don't divide into {settings.input_streams} streams"
-        )
-        print(f"train.input_streams: {files}; reads them as one", file=sys.stderr, flush=True)
+        why = f"the files with training examples, {streams.size:,}, don't divide into {settings.input_streams} streams"
+        print(f"train.input_streams: {why}; reads them as one", file=sys.stderr, flush=True)
 
 
 def _read_corpus_that_fits(dataset: Dataset, spec: Spec, *, workers: Workers) -> Corpus:
@@ -213,11 +200,21 @@ def _read_corpus_that_fits(dataset: Dataset, spec: Spec, *, workers: Workers) ->
     of_corpus = corpus_size(corpus, spec)
     examples = examples_size(dataset, spec, processes=workers.own.of)
     if workers.is_chief:
-        print(
-            describe(sizes, of_corpus, examples=examples, optimizer=spec.train.optimizer), file=sys.stderr, flush=True
-        )
+        taken = describe(sizes, of_corpus, examples=examples, optimizer=spec.train.optimizer)
+        print(taken, file=sys.stderr, flush=True)
     check_fits(sizes, of_corpus, examples=examples, host=host, device=available_on_device())
     return corpus
+
+
+def _build(dataset: Dataset, corpus: Corpus, *, spec: Spec, workers: Workers) -> tuple[TwoTower, TrainingStep]:
+    """What is trained, and its step; refuses what doesn't fit into memory."""
+    if not tf.config.list_physical_devices("GPU"):
+        tf.config.experimental.enable_op_determinism()
+    smaller = "lower model.embedding_dim, or hash the largest table to fewer rows by model.hashed_tables"
+    with workers.strategy.scope(), in_memory("embedding tables and optimizer", remedy=smaller):
+        two_tower = TwoTower(spec, dataset.manifest.vocabularies, transform_directory=dataset.transform_directory)
+        training = TrainingStep(two_tower, corpus, spec=spec)
+    return two_tower, training
 
 
 def _warm_start(options: argparse.Namespace, dataset: Dataset) -> tuple[str | None, str | None]:
@@ -263,13 +260,17 @@ def _is_done(options: argparse.Namespace, dataset: Dataset, *, spec: Spec, warm_
     return False
 
 
-def _start(output: str, begun: Manifest, *, resumes: bool, made_from: MadeFrom, overwrite: bool) -> None:
-    """Makes the output directory ready, for a new training or the rest of one."""
-    if resumes:
-        resume_output(output, run_id=begun.run_id)
-    else:
-        start_output(output, "model", run_id=begun.run_id, overwrite=overwrite, made_from=made_from)
-        start_run(output, begun)
+def _start(
+    output: str, begun: Manifest, *, made_from: MadeFrom, overwrite: bool, base: str | None, seen: str | None
+) -> None:
+    """Makes the output directory ready for a new training; stderr says what it starts from, and why it isn't ranked."""
+    start_output(output, "model", run_id=begun.run_id, overwrite=overwrite, made_from=made_from)
+    start_run(output, begun)
+    if base:
+        print(f"starts from {base}", file=sys.stderr, flush=True)
+    if seen:
+        said = "the start isn't ranked, since it may have been trained on pairs of the validation split"
+        print(f"{said}: {seen}", file=sys.stderr, flush=True)
 
 
 def _finish(two_tower: TwoTower, dataset: Dataset, *, output: str, history: History, begun: Manifest) -> None:
