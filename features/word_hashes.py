@@ -1,7 +1,7 @@
 """Hashes of texts, eight bytes of each at a time, for what no output depends on, such as where a line is merged.
 
-XXH3 (`features.hashing`) is called once a text, while no other thread of Python runs: a (query, item) with ids of eight
-bytes took 216 ns, and takes about 50 so.
+XXH3 (`features.hashing`) is called once a distinct text, while no other thread of Python runs: a (query, item) of a log
+with ids of eight bytes took 149 ns, and takes 60 so; one of two UUIDs, none of them twice, 227 and 193 (measured).
 
 Letters: n texts, b bytes.
 """
