@@ -63,7 +63,9 @@ def test_a_build_into_a_directory_with_brackets_is_reported(capsys: pytest.Captu
     counts = dict.fromkeys(
         ("lines/read", "lines/kept", "examples/train", "examples/validation", "examples/test", "queries", "items"), 1
     )
-    made = Manifest(stage="dataset", run_id="r", spec=load_spec("wikispeedia-links").model_dump(mode="json"), counts=counts)
+    made = Manifest(
+        stage="dataset", run_id="r", spec=load_spec("wikispeedia-links").model_dump(mode="json"), counts=counts
+    )
     print_report(made, "runs/[old]/a[/b]", as_json=False)
     assert "Dataset runs/[old]/a[/b]" in " ".join(capsys.readouterr().out.split())
 
