@@ -27,7 +27,15 @@ from model.ranking.held_out import why_seen
 from model.training.checkpoint import is_resumable, keep_best, restore_best, start_run
 from model.training.item_switches import check_item_features
 from model.training.mask_groups import groups_to_train_with
-from model.training.memory import available_on_device, check_fits, corpus_size, describe, examples_size, table_sizes
+from model.training.memory import (
+    available_on_device,
+    beside_examples,
+    check_fits,
+    corpus_size,
+    describe,
+    examples_size,
+    table_sizes,
+)
 from model.training.stream_files import stream_files
 from model.training.tf_config import read_tf_config
 from model.training.training_end import describe_end
@@ -140,7 +148,7 @@ def train(
     workers.check_alike("inputs, spec and version", digest([made_from.inputs, made_from.spec_digest, version]))
     workers.by_chief(lambda: refuse_finished(output, "model", overwrite=overwrite, made_from=made_from))
     _check_streams(dataset, spec.train, workers=workers)
-    corpus = _read_corpus_that_fits(dataset, spec, workers=workers)
+    corpus, keep = _read_corpus_that_fits(dataset, spec, workers=workers)
     check_item_features(dataset.features("item"), spec)
     groups = groups_to_train_with(dataset, spec.ssl)
     two_tower, training = _build(dataset, corpus, spec=spec, workers=workers)
@@ -178,6 +186,7 @@ def train(
         run_id=begun.run_id,
         workers=workers,
         ranks_start=before is not None and seen is None,
+        keep=keep,
     )
     history = loop.run()
     workers.by_chief(lambda: _finish(two_tower, dataset, output=output, history=history, begun=begun))
@@ -192,18 +201,22 @@ def _check_streams(dataset: Dataset, settings: Train, *, workers: Workers) -> No
         print(f"train.input_streams: {why}; reads them as one", file=sys.stderr, flush=True)
 
 
-def _read_corpus_that_fits(dataset: Dataset, spec: Spec, *, workers: Workers) -> Corpus:
-    """Reads the corpus; refuses a training that would run out of memory, and the chief says on stderr what it takes."""
+def _read_corpus_that_fits(dataset: Dataset, spec: Spec, *, workers: Workers) -> tuple[Corpus, bool]:
+    """Reads the corpus, and says whether training examples are to be kept decoded.
+
+    Refuses a training that would run out of memory; the chief says on stderr what it takes.
+    """
     sizes = table_sizes([*dataset.query_inputs(), *dataset.features("item")], spec)
-    host = available()
+    host, device = available(), available_on_device()
     corpus = read_corpus(dataset)
     of_corpus = corpus_size(corpus, spec)
-    examples = examples_size(dataset, spec, processes=workers.own.of)
+    room = None if host is None else host - beside_examples(sizes, of_corpus, device=device)
+    examples = examples_size(dataset, spec, processes=workers.own.of, room=room)
     if workers.is_chief:
         taken = describe(sizes, of_corpus, examples=examples, optimizer=spec.train.optimizer)
         print(taken, file=sys.stderr, flush=True)
-    check_fits(sizes, of_corpus, examples=examples, host=host, device=available_on_device())
-    return corpus
+    check_fits(sizes, of_corpus, examples=examples, host=host, device=device)
+    return corpus, examples.keep
 
 
 def _build(dataset: Dataset, corpus: Corpus, *, spec: Spec, workers: Workers) -> tuple[TwoTower, TrainingStep]:

@@ -3,7 +3,6 @@
 Shapes: B examples, N items of the corpus.
 """
 
-import math
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -16,6 +15,7 @@ import tensorflow as tf
 
 from features.dataset import ITEM_TRAIN_COUNT, Dataset, EncodedFeature
 from features.transform_graph import whole_vectors
+from model.network.numpy_rows import in_order, rows_apart
 from model.network.tensorflow_error import reason_of
 from stage.errors import StageError
 
@@ -24,8 +24,6 @@ Features: TypeAlias = dict[str, tf.RaggedTensor]
 missing, unknown or masked."""
 
 _RECORDS_AT_ONCE = 1 << 13
-_ALIGNMENT = 64
-"""Bytes; of no processor TensorFlow wants more."""
 
 
 @dataclass(frozen=True)
@@ -129,7 +127,7 @@ def read_corpus(dataset: Dataset) -> Corpus:
     with readable(dataset.directory):
         records = tf.data.TFRecordDataset(dataset.corpus_files(), "GZIP").batch(_RECORDS_AT_ONCE)
         # Out of TensorFlow's memory at once, since it gives none back: the corpus would hold 3.4 times its size.
-        parts = [tf.nest.map_structure(lambda part: part.numpy(), _rows_apart(part)) for part in records.map(parse)]
+        parts = [tf.nest.map_structure(lambda part: part.numpy(), rows_apart(part)) for part in records.map(parse)]
     if not parts:
         raise StageError(f"{dataset.directory}/items: expected the items of the corpus, found none")
     ids = np.concatenate([part.pop("item_id") for part in parts])
@@ -140,44 +138,5 @@ def read_corpus(dataset: Dataset) -> Corpus:
         raise StageError(f"{dataset.directory}/items: expected every item once, found {ids[twice[0]].decode()} twice")
     counts = np.concatenate([part.pop(ITEM_TRAIN_COUNT) for part in parts])[order]
     # Each part's values go as they are joined, so that one feature at a time is there twice.
-    values = {f.key: _in_order([part.pop(f.key) for part in parts], order) for f in features}
+    values = {f.key: in_order([part.pop(f.key) for part in parts], order) for f in features}
     return Corpus(ids.tolist(), counts, values)
-
-
-def _rows_apart(part: dict[str, Any]) -> dict[str, Any]:
-    """Ragged tensors as their values and how many each row has."""
-    return {
-        key: (values.values, values.row_lengths()) if isinstance(values, tf.RaggedTensor) else values
-        for key, values in part.items()
-    }
-
-
-def _in_order(
-    parts: Sequence[tuple[npt.NDArray[Any], npt.NDArray[np.int64]]], order: npt.NDArray[np.int64]
-) -> tf.RaggedTensor:
-    """Rows in another order.
-
-    Args:
-        parts: Values, and how many each row has.
-        order: [N], of the rows of all parts.
-    """
-    lengths = np.concatenate([of_part for _, of_part in parts])
-    splits = np.concatenate([[0], np.cumsum(lengths[order])])
-    starts = np.empty_like(lengths)
-    starts[order] = splits[:-1]
-    values = _empty([int(splits[-1]), *parts[0][0].shape[1:]], parts[0][0].dtype)
-    row = 0
-    for part, of_part in parts:
-        # A value stays as far behind its row's start as it was.
-        moved = starts[row : row + len(of_part)] - (np.cumsum(of_part) - of_part)
-        values[np.arange(len(part)) + np.repeat(moved, of_part)] = part
-        row += len(of_part)
-    # As a constant it would be copied, for a moment to three times its size.
-    shared = tf.experimental.dlpack.from_dlpack(values.__dlpack__())
-    return tf.RaggedTensor.from_row_splits(shared, splits, validate=False)
-
-
-def _empty(shape: Sequence[int], dtype: npt.DTypeLike) -> npt.NDArray[Any]:
-    """An array that TensorFlow can compute with where it lies; one that isn't aligned ends the process."""
-    room = np.empty(math.prod(shape) * np.dtype(dtype).itemsize + _ALIGNMENT, np.uint8)
-    return np.ndarray(shape, dtype, buffer=room, offset=-room.ctypes.data % _ALIGNMENT)

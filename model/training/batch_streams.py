@@ -1,7 +1,7 @@
 """The streams of batches that training sees: a function of dataset, seed and step.
 
-A small training split is decoded once and its queries and items are kept, so that a batch is a few gathers; of a large
-one each batch is decoded as it comes. Both give the same batches.
+A training split is decoded once and its queries and items are kept, so that a batch is a few gathers; where that takes
+too much memory, each batch is decoded as it comes. Both give the same batches.
 
 Shapes: B rows of a batch, F files of a stream, N rows of a file or of all files.
 """
@@ -19,21 +19,16 @@ from features.dataset import ITEM_TRAIN_COUNT, Dataset
 from features.spec.training import Train
 from model.network.draws import draw_key
 from model.network.input import example_parser, readable
+from model.training.kept_examples import Examples, kept_examples, serialized
 from model.training.processors import preparing_threads
 from model.training.ragged_rows import rows_at
 from model.training.stream_files import stream_files
 from model.training.training_batch import TrainingBatch, distinct, id_keys
 from stage.manifest import File
 
-_WHOLE_FILES = 1 << 40
 _EPOCHS = 1 << 40
-_KEPT = 1 << 27
-"""Bytes of gzipped files that a process keeps decoded; what that takes, `model/training/memory.py` says."""
-
 _QUERY_KEY, _ITEM_KEY = "query_key", "item_key"
 
-Examples: TypeAlias = dict[str, Any]
-"""As an `example_parser` returns them."""
 Parser: TypeAlias = Callable[[tf.Tensor], Examples]
 
 
@@ -53,7 +48,7 @@ class _Source:
 
 
 def training_batches(
-    dataset: Dataset, train: Train, *, start_step: int = 0, replica: int = 0, replicas: int = 1, processes: int = 1
+    dataset: Dataset, train: Train, *, keep: bool, start_step: int = 0, replica: int = 0, replicas: int = 1
 ) -> tf.data.Dataset:
     """The global batches from a step on, without end, as one replica sees them.
 
@@ -66,10 +61,10 @@ def training_batches(
     Args:
         dataset: Whose training split is read.
         train: batch_size, input_streams and seed.
+        keep: Decode the files at once, and keep that in memory.
         start_step: The first global batch.
         replica: Number of this replica.
         replicas: How many there are.
-        processes: In how many processes they are, as many in each.
 
     Returns:
         Elements are TrainingBatch.
@@ -82,28 +77,26 @@ def training_batches(
     streams = len(names)
     mine, names = range(replica, streams, replicas), names[replica::replicas]
     query, item = dataset.query_inputs(), dataset.features("item")
-    parse = example_parser([*query, *item], scalars=["query_id", "item_id", ITEM_TRAIN_COUNT])
+    # In session mode every example is a query of its own.
+    keys = {"item_id": _ITEM_KEY} if dataset.spec.session else {"query_id": _QUERY_KEY, "item_id": _ITEM_KEY}
+    parse = example_parser([*query, *item], scalars=[*keys, ITEM_TRAIN_COUNT])
 
     def parse_keyed(records: tf.Tensor) -> Examples:
         found = parse(records)
-        for key, name in ((_QUERY_KEY, "query_id"), (_ITEM_KEY, "item_id")):
+        for name, key in keys.items():
             found[key] = id_keys(found.pop(name))
         return found
 
     share = train.batch_size // streams
     with readable(dataset.directory):
-        if kept_bytes(dataset, processes=processes):
-            source = _kept(names, parse_keyed, dataset=dataset)
-        else:
-            source = _streamed(names, parse_keyed, dataset=dataset)
+        source = (_kept if keep else _streamed)(names, parse_keyed, dataset=dataset)
     numbers = tf.concat([tf.range(s * share, (s + 1) * share, dtype=tf.int64) for s in mine], axis=0)
     every = tf.range(tf.size(numbers), dtype=tf.int64)
 
     def batch(rows: tf.Tensor) -> TrainingBatch:
         examples, queries, items = source.decode(rows)
-        # In session mode every example is a query of its own.
         query_of, firsts = (
-            distinct(tf.gather(examples[_QUERY_KEY], queries)) if dataset.spec.session is None else (every, every)
+            (every, every) if dataset.spec.session else distinct(tf.gather(examples[_QUERY_KEY], queries))
         )
         queries = tf.gather(queries, firsts)
         item_of, firsts = distinct(tf.gather(examples[_ITEM_KEY], items))
@@ -124,12 +117,6 @@ def training_batches(
     # What it would tune is set, and it times each element, each line of a file too.
     options.autotune.enabled = False
     return batches.with_options(options)
-
-
-def kept_bytes(dataset: Dataset, *, processes: int) -> int:
-    """Bytes of the gzipped training files that each of so many processes keeps decoded: its share, or none."""
-    share = sum(file.size for file in training_files(dataset)) // processes
-    return share if share <= _KEPT else 0
 
 
 def training_files(dataset: Dataset) -> list[File]:
@@ -153,11 +140,6 @@ def batch_ids(dataset: Dataset, train: Train, *, step: int) -> list[tuple[str, s
     return list(zip(*columns, strict=True))
 
 
-def _records(names: tf.Tensor) -> tf.data.Dataset:
-    """The serialized examples of a file, or of several."""
-    return tf.data.TFRecordDataset(names, "GZIP").batch(_WHOLE_FILES)
-
-
 def _streamed(names: npt.NDArray[np.str_], parse: Parser, *, dataset: Dataset) -> _Source:
     """Reads the files as their rows are asked for."""
 
@@ -166,26 +148,27 @@ def _streamed(names: npt.NDArray[np.str_], parse: Parser, *, dataset: Dataset) -
         return parse(records), every, every
 
     counts = np.array([[dataset.count_examples([name]) for name in files] for files in names])
-    return _Source(files=names, counts=counts, rows=_records, decode=decode)
+    return _Source(files=names, counts=counts, rows=serialized, decode=decode)
 
 
 def _kept(names: npt.NDArray[np.str_], parse: Parser, *, dataset: Dataset) -> _Source:
-    """Reads the files at once; their rows are numbered from then on, and each item is kept once.
-
-    Each query too, but in session mode, where every example is a query of its own.
-    """
-    nothing = tf.zeros([0], tf.string)
-    of_items = (_ITEM_KEY, ITEM_TRAIN_COUNT, *(f.key for f in dataset.features("item")))
-    query_key = _QUERY_KEY if dataset.spec.session is None else None
-    queries, items = [], []
-    for name in names.flat:
-        examples = parse(_records(name).get_single_element() if dataset.count_examples([name]) else nothing)
-        # A file at a time: all examples decoded take far more than what they share, as where few items have long texts.
-        items.append(_each_once({key: examples.pop(key) for key in of_items}, _ITEM_KEY))
-        queries.append(_each_once(examples, query_key))
-    sizes = np.array([int(item_of.shape[0]) for _, item_of in items])
+    """Reads the files at once; their rows are numbered from then on."""
+    filled = [name for name in names.flat if dataset.count_examples([name])]
+    kept = kept_examples(
+        filled,
+        parse,
+        query_key=None if dataset.spec.session else _QUERY_KEY,
+        item_key=_ITEM_KEY,
+        of_items=(ITEM_TRAIN_COUNT, *(f.key for f in dataset.features("item"))),
+    )
+    size_of = dict(zip(filled, kept.sizes, strict=True))
+    sizes = np.array([size_of.get(name, 0) for name in names.flat])
     ends = np.cumsum(sizes)
-    (all_queries, query_of), (all_items, item_of) = _joined(queries, query_key), _joined(items, _ITEM_KEY)
+
+    def decode(rows: tf.Tensor) -> tuple[Examples, tf.Tensor, tf.Tensor]:
+        queries = rows if kept.query_of is None else tf.cast(tf.gather(kept.query_of, rows), tf.int64)
+        return kept.queries | kept.items, queries, tf.cast(tf.gather(kept.item_of, rows), tf.int64)
+
     return _Source(
         files=np.stack([ends - sizes, ends], axis=1).reshape(*names.shape, 2),
         counts=sizes.reshape(names.shape),
@@ -194,37 +177,8 @@ def _kept(names: npt.NDArray[np.str_], parse: Parser, *, dataset: Dataset) -> _S
         rows=lambda files: tf.data.Dataset.from_tensor_slices(
             tf.ragged.range(files[:, 0], files[:, 1]).values[tf.newaxis]
         ),
-        decode=lambda rows: (all_queries | all_items, tf.gather(query_of, rows), tf.gather(item_of, rows)),
+        decode=decode,
     )
-
-
-def _each_once(entities: Examples, key: str | None) -> tuple[Examples, tf.Tensor]:
-    """The distinct ones of some queries or items, as they come, and which of them each one is, int64 [N].
-
-    Args:
-        entities: Those of N rows.
-        key: What tells them apart; None: each is another.
-    """
-    if key is None:
-        return entities, tf.range(tf.size(entities[_QUERY_KEY], tf.int64))
-    which, firsts = distinct(entities[key])
-    return _at(entities, firsts), which
-
-
-def _joined(parts: list[tuple[Examples, tf.Tensor]], key: str | None) -> tuple[Examples, tf.Tensor]:
-    """The same of all files, from what `_each_once` gives of each."""
-    sizes = np.array([int(entities[key or _QUERY_KEY].shape[0]) for entities, _ in parts])
-    which = tf.concat([of + start for (_, of), start in zip(parts, np.cumsum(sizes) - sizes, strict=True)], axis=0)
-    # Each part's values go as they are joined.
-    entities, of = _each_once({k: tf.concat([part.pop(k) for part, _ in parts], axis=0) for k in [*parts[0][0]]}, key)
-    return entities, tf.gather(of, which)
-
-
-def _at(examples: Examples, indices: tf.Tensor) -> Examples:
-    return {
-        key: rows_at(values, indices) if isinstance(values, tf.RaggedTensor) else tf.gather(values, indices)
-        for key, values in examples.items()
-    }
 
 
 def _shares(source: _Source, train: Train, *, streams: Sequence[int], all_streams: int, step: int) -> tf.data.Dataset:

@@ -12,20 +12,28 @@ import tensorflow as tf
 from features.dataset import Dataset, EncodedFeature
 from features.spec.spec import Spec
 from model.network.input import Corpus
-from model.training.batch_streams import kept_bytes, training_files
+from model.training.batch_streams import training_files
+from model.training.processors import preparing_threads
 from model.training.row_optimizer import slot_numbers
 from stage.errors import StageError
 from stage.manifest import File
 from stage.memory import megabytes
 
 _BYTES = 4  # of a float32, or an int32
-# Measured by tests/benchmarks/split_memory.py: splits of 6.3 MB (wikispeedia-links), 24 (debian), 282 (synthetic).
-_DECODING = 12
-"""Times its gzipped bytes that a training split took while all of it was decoded at once: 10.5, 11.1 and 7.2. A file at
-a time takes less: one of 9.5 MB (debian with 40%) 7.3 times."""
+_UNKNOWN = 1 << 32
+"""Bytes of room that are counted with where nobody knows."""
+# Measured by tests/benchmarks/split_memory.py on splits of 6.3 MB (wikispeedia-links), 8.1 (wikispeedia-sessions), 23
+# (debian), 239 (synthetic) and 244 (the same log in sessions, histories of up to 20 items).
+_DECODING, _FILES_A_THREAD = 12, 4
+"""Times the gzipped bytes of the files that are decoded at a time, up to so many for each thread: 10.8 and 11.6 of the
+first two, whose 8 files all are."""
+_KEPT = 2
+"""Times the gzipped bytes of all files, for what is kept: 0.3, 0.8, 0.6, 0.3 and 1.1, of which a feature at a time is
+there twice. With the files that are decoded that makes 14.0, 14.0, 5.3, 3.5 and 3.5 times all files, where 10.8, 11.6,
+4.0, 1.8 and 3.2 to 3.5 were measured; with eight threads 5.1 of the last, counted as 8.0."""
 _STREAMING = 20
-"""Times the gzipped bytes of the files that are read at a time: 20.8, 14.9 and 19.4, more where few items have long
-texts. Of each stream there are its file's serialized examples, those of the next, and while it is shuffled a copy."""
+"""Times the gzipped bytes of the files that are read at a time: 20.5, 22.5, 19.3, 21.2 and 19.7. Of each stream there
+are its file's serialized examples, those of the next, and while it is shuffled a copy."""
 _OF_VECTORS = 5
 """Times the gzipped bytes of vectors in either way, since they hardly shrink: splits of 81 and 201 MB, with 512 numbers
 on both sides, took 3.1 and 2.1 times as much kept, 5.3 and 4.2 times streamed."""
@@ -47,12 +55,17 @@ class TableSize:
 
 @dataclass(frozen=True)
 class ExamplesSize:
-    """What training examples take of a process, in one of two ways."""
+    """What training examples take of a process, in one of two ways; the other is 0."""
 
     decoding: int = 0
     """Bytes, while those that are kept are decoded."""
     streaming: int = 0
     """Bytes, where they are read as they are needed."""
+
+    @property
+    def keep(self) -> bool:
+        """Whether they are kept decoded."""
+        return self.decoding > 0
 
 
 @dataclass(frozen=True)
@@ -78,8 +91,24 @@ def corpus_size(corpus: Corpus, spec: Spec) -> CorpusSize:
     return CorpusSize(len(corpus), features, len(corpus) * spec.model.hidden[-1] * _BYTES)
 
 
-def examples_size(dataset: Dataset, spec: Spec, *, processes: int) -> ExamplesSize:
-    """What each of so many processes takes for its share of the training examples under the section train."""
+def beside_examples(sizes: Sequence[TableSize], corpus: CorpusSize, *, device: int | None) -> int:
+    """Bytes that tables and corpus take of the host; `device`: as in `check_fits`."""
+    need = sum(size.table + size.slots for size in sizes)
+    hashes = sum(size.hashes for size in sizes)  # in no checkpoint
+    return hashes + corpus.features + max(need, corpus.validation) + (need if device is None else 0)
+
+
+def examples_size(dataset: Dataset, spec: Spec, *, processes: int, room: int | None) -> ExamplesSize:
+    """What each of so many processes takes for its share of the training examples under the section train.
+
+    They are kept decoded if that takes a quarter of the room or less, or no more than to read them as they are needed.
+
+    Args:
+        dataset: Whose training split is read.
+        spec: The section train.
+        processes: How many share its files out.
+        room: Bytes that the host has beside what else the training takes; None: unknown.
+    """
     vectors = [f for f in [*dataset.query_inputs(), *dataset.features("item")] if f.kind == "vector"]
     of_example = _BYTES * sum(f.size for f in vectors)
 
@@ -87,11 +116,15 @@ def examples_size(dataset: Dataset, spec: Spec, *, processes: int) -> ExamplesSi
         of_vectors = min(file.size, of_example * (file.records or 0))
         return _OF_VECTORS * of_vectors + times * (file.size - of_vectors)
 
+    def at_a_time(number: int, *, times: int) -> int:
+        return sum(sorted((taken(file, times) for file in files), reverse=True)[:number])
+
     files = training_files(dataset)
-    if kept_bytes(dataset, processes=processes):
-        return ExamplesSize(decoding=sum(taken(file, _DECODING) for file in files) // processes)
-    at_a_time = sorted(taken(file, _STREAMING) for file in files)[-(spec.train.input_streams // processes) :]
-    return ExamplesSize(streaming=sum(at_a_time))
+    decoded = min(_FILES_A_THREAD * preparing_threads(), len(files) // processes)
+    decoding = at_a_time(decoded, times=_DECODING) + _KEPT * sum(file.size for file in files) // processes
+    streaming = at_a_time(spec.train.input_streams // processes, times=_STREAMING)
+    quarter = (_UNKNOWN if room is None else room) // 4
+    return ExamplesSize(decoding=decoding) if decoding <= max(quarter, streaming) else ExamplesSize(streaming=streaming)
 
 
 def table_sizes(features: Sequence[EncodedFeature], spec: Spec) -> list[TableSize]:
@@ -151,9 +184,8 @@ def check_fits(
         StageError: If they don't fit, with what makes them smaller.
     """
     need = sum(size.table + size.slots for size in sizes)
-    hashes = sum(size.hashes for size in sizes)  # in no checkpoint
-    in_memory = corpus.features + examples.decoding + examples.streaming
-    on_host = hashes + in_memory + max(need, corpus.validation) + (need if device is None else 0)
+    hashes = sum(size.hashes for size in sizes)
+    on_host = beside_examples(sizes, corpus, device=device) + examples.decoding + examples.streaming
     on_device = need + hashes + max([corpus.embeddings, *(size.table for size in sizes)])
     largest = f"{sizes[0].vocabulary} with {sizes[0].rows:,} rows" if sizes else "none"
     fewer_rows = (

@@ -78,10 +78,10 @@ def prepared_batches(
     two_tower: TwoTower,
     spec: Spec,
     groups: Mapping[str, list[str]] | None,
+    keep: bool,
     start_step: int = 0,
     local_replicas: Sequence[int] = (0,),
     replicas: int = 1,
-    processes: int = 1,
 ) -> tf.data.Dataset:
     """The global batches from a step on, as the replicas of this process see them.
 
@@ -93,10 +93,10 @@ def prepared_batches(
         two_tower: For whom; none of its weights is read.
         spec: The sections ssl and train.
         groups: Mask groups, for `ssl.augmentation` cfm.
+        keep: As `training_batches` has it.
         start_step: The first global batch.
         local_replicas: The replicas' numbers.
         replicas: How many there are in all processes.
-        processes: How many these are.
 
     Returns:
         Elements are (PreparedBatch of each local replica).
@@ -108,9 +108,7 @@ def prepared_batches(
     has_views = drawn.element_spec.ssl.shape[0] > 0
     preparation = _Preparation(corpus, two_tower, spec=spec, groups=groups, has_views=has_views)
     examples = tuple(
-        training_batches(
-            dataset, spec.train, start_step=start_step, replica=number, replicas=replicas, processes=processes
-        )
+        training_batches(dataset, spec.train, keep=keep, start_step=start_step, replica=number, replicas=replicas)
         for number in local_replicas
     )
 

@@ -60,6 +60,7 @@ class TrainingLoop:
         run_id: str,
         workers: Workers,
         ranks_start: bool,
+        keep: bool,
     ) -> None:
         """Prepares the loop.
 
@@ -75,13 +76,14 @@ class TrainingLoop:
             run_id: Of the run that must still own it whenever something is written there.
             workers: Who trains together.
             ranks_start: Validate before the first step too: what the training starts from may be the best of it.
+            keep: Keep the training examples in memory, as `training_batches` has it.
         """
         self._two_tower, self._training = two_tower, training
         self._dataset, self._corpus, self._spec, self._groups = dataset, corpus, spec, groups
         self._validate = validate
         self._output, self._run_id = output, run_id
         self._workers = workers
-        self._ranks_start = ranks_start
+        self._ranks_start, self._keep = ranks_start, keep
         steps = -(-corpus.train_examples // spec.train.batch_size)  # an epoch's
         self._last_step = steps * spec.train.epochs
         self._ssl_steps = ssl_steps(corpus, spec)
@@ -199,10 +201,10 @@ class TrainingLoop:
                 two_tower=self._two_tower,
                 spec=self._spec,
                 groups=self._groups,
+                keep=self._keep,
                 start_step=step,
                 local_replicas=self._workers.local_replicas,
                 replicas=self._workers.replicas,
-                processes=self._workers.own.of,
             )
         )
 

@@ -41,16 +41,15 @@ def peak(directory: str, way: str, *, streams: int) -> tuple[int, int]:
     import tensorflow as tf  # noqa: PLC0415  (which the calling process needn't load)
 
     from features.dataset import Dataset  # noqa: PLC0415
-    from model.training import batch_streams  # noqa: PLC0415
+    from model.training.batch_streams import training_batches  # noqa: PLC0415
 
     dataset = Dataset.open(directory)
-    batch_streams._KEPT = 1 << 60 if way == KEPT else 0
     train = dataset.spec.train.model_copy(update={"input_streams": streams})
     sizes = [file.size for file in dataset.manifest.files if file.name.startswith("train/")]
     # What TensorFlow takes once, whatever is read.
     list(tf.data.Dataset.range(2).map(lambda n: n + 1, num_parallel_calls=2).prefetch(1))
     before = resident()
-    batches = batch_streams.training_batches(dataset, train)
+    batches = training_batches(dataset, train, keep=way == KEPT)
     steps = dataset.count_examples(dataset.example_files("train")) // train.batch_size
     for _ in batches.take(steps):
         pass

@@ -56,12 +56,12 @@ def main() -> None:
 def parts(dataset: Dataset, precision: Precision) -> dict[str, Callable[[], Any]]:
     """Name -> what runs it once, and waits for it."""
     spec = specialise(dataset, ssl__alpha=0, train__precision=precision)
-    batches = training_batches(dataset, spec.train)
+    batches = training_batches(dataset, spec.train, keep=True)
     batch = next(iter(batches))
     two_tower = TwoTower(spec, dataset.manifest.vocabularies)
     corpus = read_corpus(dataset)
     take_steps = TrainingStep(two_tower, corpus, spec=spec).over(
-        prepared_batches(dataset, corpus, two_tower=two_tower, spec=spec, groups=None)
+        prepared_batches(dataset, corpus, two_tower=two_tower, spec=spec, groups=None, keep=True)
     )
     alone = iter(batches)
     found: dict[str, Callable[[], Any]] = {

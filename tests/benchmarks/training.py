@@ -27,7 +27,6 @@ from model.ranking.metrics import recall
 from model.ranking.ranking import embed, embedding_scorer, rank_pairs
 from model.ranking.scores import Embeddings
 from model.ranking.split_pairs import SplitPairs, read_split_pairs
-from model.training import batch_streams
 from model.training.batch_streams import training_batches
 from model.training.mask_groups import read_mask_groups
 from model.training.prepared_batches import prepared_batches
@@ -78,7 +77,7 @@ class Training:
         self.spec = spec
         self.two_tower = TwoTower(spec, dataset.manifest.vocabularies)
         self._step = TrainingStep(self.two_tower, corpus, spec=spec)
-        batches = prepared_batches(dataset, corpus, two_tower=self.two_tower, spec=spec, groups=groups)
+        batches = prepared_batches(dataset, corpus, two_tower=self.two_tower, spec=spec, groups=groups, keep=True)
         self._take_steps = self._step.over(batches)
         self._steps_an_epoch = epoch_steps(corpus, spec)
 
@@ -131,8 +130,8 @@ def rates(work: Path, turns: Turns, *, dataset: Dataset, corpus: Corpus) -> list
         }
         runs |= {f"{task}, peer": functools.partial(p.train, EPOCHS_A_TURN) for task, p in theirs.items()}
         steps = EPOCHS_A_TURN * epoch_steps(corpus, specialise(dataset))
-        for source, keeps in (("memory", True), ("files", False)):
-            runs[f"read, {source}"] = functools.partial(read(batches(dataset, keeps=keeps)), steps)
+        for source, keep in (("memory", True), ("files", False)):
+            runs[f"read, {source}"] = functools.partial(read(batches(dataset, keep=keep)), steps)
         runs |= {f"matmul, {precision}": functools.partial(multiply, precision) for precision in TARGETS}
         seconds = turns(runs)
         found = {f"{task}, {precision}": t.embeddings(pairs, corpus) for (task, precision), t in ours.items()}
@@ -168,8 +167,8 @@ def rates(work: Path, turns: Turns, *, dataset: Dataset, corpus: Corpus) -> list
         )
     fastest = max(rate[f"{task}, {precision}"] for task, precision in ours)
     for source, what in (
-        ("memory", "decoded rows in memory, as of this split"),
-        ("files", "files, as of a large split"),
+        ("memory", "decoded rows in memory, as where it suffices"),
+        ("files", "files, as where it does not"),
     ):
         read_alone = rate[f"read, {source}"]
         detail = f"{read_alone:,.0f} examples/s; training at its fastest {fastest:,.0f}"
@@ -185,10 +184,9 @@ def epoch_steps(corpus: Corpus, spec: Spec) -> int:
     return -(-int(corpus.train_count.sum()) // spec.train.batch_size)
 
 
-def batches(dataset: Dataset, *, keeps: bool) -> Iterator[TrainingBatch]:
+def batches(dataset: Dataset, *, keep: bool) -> Iterator[TrainingBatch]:
     """As training reads them: of rows that are kept decoded, as those of a small split are, or of the files."""
-    with contextlib.nullcontext() if keeps else mock.patch.object(batch_streams, "_KEPT", 0):
-        return iter(training_batches(dataset, specialise(dataset).train))
+    return iter(training_batches(dataset, specialise(dataset).train, keep=keep))
 
 
 def read(batches: Iterator[TrainingBatch]) -> Callable[[int], None]:
@@ -258,7 +256,9 @@ def table_steps(dataset: Dataset, corpus: Corpus, *, spec: Spec, size: int) -> C
         return training_batches(*given, **named).enumerate().map(functools.partial(anywhere, size=size))
 
     with mock.patch("model.training.prepared_batches.training_batches", retitled):
-        take_steps = step.over(prepared_batches(dataset, corpus, two_tower=two_tower, spec=spec, groups=None))
+        take_steps = step.over(
+            prepared_batches(dataset, corpus, two_tower=two_tower, spec=spec, groups=None, keep=True)
+        )
 
     def run(steps: int) -> None:
         take_all(steps, take_steps)

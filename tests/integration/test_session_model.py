@@ -72,7 +72,7 @@ def scores_of(two_tower: TwoTower, examples: list[Json], items: list[Json]) -> n
 def test_every_example_of_a_batch_has_a_query_of_its_own(listening_dataset: Any) -> None:
     dataset = Dataset.open(str(listening_dataset.directory))
     assert set(CODES) | set(NUMBERS) <= set(next(iter(read_examples(dataset, "train"))))
-    batch = next(iter(training_batches(dataset, dataset.spec.train)))
+    batch = next(iter(training_batches(dataset, dataset.spec.train, keep=True)))
     histories, songs = batch.query["pair/history"].to_list(), batch.item["item/song"].to_list()
     assert len(histories) == len(batch.query_of) > len(set(batch.item_of.numpy()))
     found = {(*histories[q], "then", *songs[i]) for q, i in zip(batch.query_of, batch.item_of, strict=True)}

@@ -10,10 +10,9 @@ import tensorflow as tf
 from example_files import read_examples
 from training_specs import Rig
 
-from model.network import input as input_
 from model.network.input import read_corpus, readable
 from model.network.tensorflow_error import is_of_reading, reason_of
-from model.training import batch_streams, processors
+from model.training import processors
 from model.training.batch_streams import batch_ids, training_batches
 from stage.errors import StageError
 
@@ -29,7 +28,7 @@ def whole(tiny_dataset):
 
 
 def _take(dataset, steps, *, train=None, **options):
-    return list(training_batches(dataset, train or dataset.spec.train, **options).take(steps))
+    return list(training_batches(dataset, train or dataset.spec.train, **{"keep": True} | options).take(steps))
 
 
 def _plain(batch):
@@ -150,21 +149,20 @@ def test_replicas_share_the_global_batch(tiny_dataset, replicas):
 
 
 @pytest.mark.parametrize(("streams", "start"), [(4, 0), (4, 5), (3, 0)])
-def test_what_is_kept_in_memory_gives_the_same_batches(tiny_dataset, monkeypatch, streams, start):
+def test_what_is_kept_in_memory_gives_the_same_batches(tiny_dataset, streams, start):
     # 8 files in 4 streams, so that a stream has several, or in one, 3 together; 40 steps of 64 rows are five epochs.
     train = _train(tiny_dataset, input_streams=streams)
     kept = [_plain(b) for b in _take(tiny_dataset, 40, train=train, start_step=start)]
-    monkeypatch.setattr(batch_streams, "_KEPT", 0)
-    assert [_plain(b) for b in _take(tiny_dataset, 40, train=train, start_step=start)] == kept
+    streamed = _take(tiny_dataset, 40, train=train, start_step=start, keep=False)
+    assert [_plain(b) for b in streamed] == kept
     later = _take(tiny_dataset, 2, train=train, start_step=start + 38)
     assert [_plain(b) for b in later] == kept[38:]
 
 
-@pytest.mark.parametrize("kept", [0, 1 << 40])
-def test_as_many_batches_at_a_time_as_processors_ask_for_are_the_same(tiny_dataset, whole, monkeypatch, kept):
-    monkeypatch.setattr(batch_streams, "_KEPT", kept)
+@pytest.mark.parametrize("keep", [False, True])
+def test_as_many_batches_at_a_time_as_processors_ask_for_are_the_same(tiny_dataset, whole, monkeypatch, keep):
     monkeypatch.setattr(processors, "_processors", lambda: 16)
-    assert [_plain(batch) for batch in _take(tiny_dataset, 12)] == whole[:12]
+    assert [_plain(batch) for batch in _take(tiny_dataset, 12, keep=keep)] == whole[:12]
 
 
 @pytest.mark.parametrize(
@@ -183,47 +181,16 @@ def test_files_that_an_epoch_has_passed_are_not_read_again(make_dataset, step, f
     assert batch_ids(dataset, train, step=step) == expected
 
 
-@pytest.mark.parametrize("kept", [0, 1 << 40])
-def test_batches_are_read_ahead_where_operations_are_deterministic(tiny_dataset, monkeypatch, kept):
+@pytest.mark.parametrize("keep", [False, True])
+def test_batches_are_read_ahead_where_operations_are_deterministic(tiny_dataset, keep):
     """One operation that TensorFlow takes for a source of chance, and its rewrite makes all reading wait."""
-    monkeypatch.setattr(batch_streams, "_KEPT", kept)
-    batches = Rig(tiny_dataset).batches({"page": ["page", "words"]})
+    batches = Rig(tiny_dataset).batches({"page": ["page", "words"]}, keep=keep)
     graph = tf.compat.v1.GraphDef.FromString(tf.raw_ops.DatasetToGraphV2(input_dataset=batches._variant_tensor).numpy())
     used = set(re.findall(r'\bop: "(\w+)"', str(graph)))
     # Masks are drawn there, no embedding is made.
     assert {"PrefetchDataset", "RangeDataset", "StatelessRandomUniformV2"} <= used
     assert not any(op.startswith("SparseSegment") for op in used)
     assert not used & {"TensorDataset", "RandomDatasetV2", "GeneratorDataset"}
-
-
-def test_what_is_kept_is_limited_by_process_however_many_replicas_it_has(tiny_dataset, monkeypatch):
-    size = sum(file.size for file in tiny_dataset.manifest.files if file.name.startswith("train/"))
-    kept, whole = [], batch_streams._kept
-    monkeypatch.setattr(batch_streams, "_kept", lambda *a, **k: kept.append(True) or whole(*a, **k))
-    for limit, expected in ((size // 2, [True]), (size // 2 - 1, [])):
-        kept.clear()
-        monkeypatch.setattr(batch_streams, "_KEPT", limit)
-        training_batches(tiny_dataset, tiny_dataset.spec.train, replica=1, replicas=4, processes=2)
-        assert kept == expected
-
-
-def test_a_query_or_an_item_of_many_kept_examples_is_kept_once(tiny_dataset, monkeypatch):
-    kept, whole = [], batch_streams._kept
-
-    def keep(*given, **named):
-        kept.append(whole(*given, **named))
-        return kept[-1]
-
-    monkeypatch.setattr(batch_streams, "_kept", keep)
-    training_batches(tiny_dataset, tiny_dataset.spec.train)
-    found, query_of, item_of = kept[0].decode(tf.range(500, dtype=tf.int64))
-    stored = read_examples(tiny_dataset.example_files("train"))
-    for side, numbers in (("query", query_of), ("item", item_of)):
-        different = len({example[f"{side}_id"][0] for example in stored})
-        assert found[f"{side}_key"].shape == (different,)
-        assert sorted(set(numbers.numpy())) == list(range(different))
-        for feature in tiny_dataset.features(side):
-            assert found[feature.key].nrows() == different
 
 
 def test_files_that_do_not_divide_into_streams_are_one_of_equal_rows(tiny_dataset):
@@ -238,7 +205,7 @@ def test_a_damaged_file_is_one_line(make_dataset):
     dataset = make_dataset(corrupt=True)
     reason = r"a record can't be read \(inflate\(\) failed [^\[\]{}\n]+\); --verify names a damaged file, [^\n]+$"
     with pytest.raises(StageError, match=reason):
-        training_batches(dataset, dataset.spec.train, start_step=1)
+        training_batches(dataset, dataset.spec.train, keep=True, start_step=1)
     # Inside a graph, as a step reads, TensorFlow's own message begins with a traceback.
     records = iter(tf.data.TFRecordDataset(dataset.example_files("train")[0], "GZIP"))
     with pytest.raises(StageError, match=reason), readable(dataset.directory):
@@ -294,26 +261,6 @@ def test_a_batch_holds_each_query_and_item_once_in_the_order_of_its_examples(tin
         assert len(pages) == 64 > len(set(pages))
         assert [side[key].values.numpy()[place] for place in of] == pages
     assert batch.item_key.shape == batch.train_count.shape == batch.item["item/page"].shape[:1]
-
-
-@pytest.mark.parametrize("shape", [(0,), (0, 3), (1,), (7, 3), (1 << 18,)])
-def test_values_of_the_corpus_lie_where_tensorflow_computes_with_them(shape):
-    arrays = [input_._empty(shape, np.float32) for _ in range(4)]
-    assert [array.ctypes.data % 64 for array in arrays] == [0] * 4
-    assert {(array.shape, array.dtype.name, array.flags.c_contiguous) for array in arrays} == {(shape, "float32", True)}
-
-
-def test_rows_of_parts_are_put_in_order():
-    codes = [(np.array([1, 2, 3]), np.array([2, 0, 1])), (np.array([4, 5]), np.array([2]))]
-    vectors = [
-        (np.array([[1.0, 2.0]], np.float32), np.array([0, 1])),
-        (np.array([[3.0, 4.0]], np.float32), np.array([1])),
-    ]
-    assert input_._in_order(codes, np.array([3, 1, 2, 0])).to_list() == [[4, 5], [], [3], [1, 2]]
-    found = input_._in_order(vectors, np.array([2, 0, 1]))
-    assert found.to_list() == [[[3.0, 4.0]], [], [[1.0, 2.0]]]
-    assert (found.dtype, found.shape.as_list(), found.row_splits.dtype) == (tf.float32, [3, None, 2], tf.int64)
-    assert (found * 2).to_list() == [[[6.0, 8.0]], [], [[2.0, 4.0]]]
 
 
 def test_the_corpus_is_every_item_once_ordered_by_id(tiny_dataset):

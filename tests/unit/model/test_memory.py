@@ -8,7 +8,7 @@ from training_specs import Rig, training_spec
 from features.spec.features import VectorFeature
 from model.network.input import read_corpus
 from model.train import main
-from model.training import batch_streams
+from model.training import processors
 from model.training.memory import (
     CorpusSize,
     ExamplesSize,
@@ -114,13 +114,25 @@ def test_examples_must_fit_on_the_host(tiny_dataset, monkeypatch):
     files = [manifest.files[0].model_copy(update={"name": name, "size": size}) for name, size in files]
     dataset = dataclasses.replace(tiny_dataset, manifest=manifest.model_copy(update={"files": files}))
     spec = training_spec(dataset, "train.input_streams=2")
-    monkeypatch.setattr(batch_streams, "_KEPT", 1500)
-    # 1,501 bytes are too many for one process, which has two files in memory at a time, 20 times 1,101 bytes; each of
-    # two keeps half, which takes 12 times as many to decode.
-    assert examples_size(dataset, spec, processes=1) == ExamplesSize(streaming=22020)
-    assert examples_size(dataset, spec, processes=2) == ExamplesSize(decoding=9006)
-    monkeypatch.setattr(batch_streams, "_KEPT", 0)
-    assert examples_size(dataset, spec, processes=2) == ExamplesSize(streaming=12000)
+    # All 1,501 bytes are kept, twice as many while they are joined, and all are decoded at a time, 12 times as many:
+    # 21,014. Of two processes each keeps half, and decodes one file at a time: 1,501 + 7,200 = 8,701. Read as needed,
+    # 20 times the two largest files of a process, 22,020, or its largest, 12,000.
+    for processes, room, expected in (
+        (1, 0, ExamplesSize(decoding=21014)),
+        (2, 0, ExamplesSize(decoding=8701)),
+        (2, None, ExamplesSize(decoding=8701)),
+    ):
+        assert examples_size(dataset, spec, processes=processes, room=room) == expected
+    one = training_spec(dataset, "train.input_streams=1")
+    assert examples_size(dataset, one, processes=1, room=84055) == ExamplesSize(streaming=12000)
+    assert examples_size(dataset, one, processes=1, room=-1) == ExamplesSize(streaming=12000)
+    assert examples_size(dataset, one, processes=1, room=84056) == ExamplesSize(decoding=21014)
+    # Of 1,501 + 99 x 10 bytes 4 for each of two threads are decoded at a time.
+    monkeypatch.setattr(processors, "_processors", lambda: 2)
+    small = [manifest.files[0].model_copy(update={"name": f"train/{n}", "size": 10}) for n in range(99)]
+    more = dataclasses.replace(dataset, manifest=manifest.model_copy(update={"files": [*files, *small]}))
+    assert examples_size(more, one, processes=1, room=10**6) == ExamplesSize(decoding=12 * 1551 + 2 * 2491)
+    assert (ExamplesSize(decoding=1).keep, ExamplesSize(streaming=1).keep) == (True, False)
     for examples in (ExamplesSize(decoding=7500), ExamplesSize(streaming=7500)):
         check_fits(TINY, NO_ITEMS, examples=examples, host=22476, device=None)  # beside 14,976
         check_fits(TINY, NO_ITEMS, examples=examples, host=14988, device=9408)
@@ -129,7 +141,7 @@ def test_examples_must_fit_on_the_host(tiny_dataset, monkeypatch):
                 check_fits(TINY, NO_ITEMS, examples=examples, host=host, device=device)
 
 
-def test_vectors_of_examples_hardly_shrink(tiny_dataset, monkeypatch):
+def test_vectors_of_examples_hardly_shrink(tiny_dataset):
     spec, manifest = tiny_dataset.spec, tiny_dataset.manifest
     sides = {
         side: part.model_copy(update={"features": part.features | {"look": VectorFeature(kind="vector", size=size)}})
@@ -140,13 +152,11 @@ def test_vectors_of_examples_hardly_shrink(tiny_dataset, monkeypatch):
     dataset = dataclasses.replace(
         tiny_dataset, manifest=manifest.model_copy(update={"files": files}), spec=spec.model_copy(update=sides)
     )
-    train = training_spec(dataset, "train.input_streams=2")
+    train = training_spec(dataset, "train.input_streams=1")
     # 40 bytes of vectors an example: 800, 400 and, since some are missing, 790, each 5 times; the other 200 and 500
-    # bytes 12 times, or 20 times of the two files that take most, 8,000 and 12,000.
-    assert examples_size(dataset, train, processes=1) == ExamplesSize(decoding=5 * 1990 + 12 * 700)
-    monkeypatch.setattr(batch_streams, "_KEPT", 0)
-    assert examples_size(dataset, train, processes=1) == ExamplesSize(streaming=20_000)
-    assert examples_size(dataset, train, processes=2) == ExamplesSize(streaming=12_000)
+    # bytes 12 times; and twice all 2,690 bytes. Or 20 times of the file that takes most, 12,000.
+    assert examples_size(dataset, train, processes=1, room=94_919) == ExamplesSize(streaming=12_000)
+    assert examples_size(dataset, train, processes=1, room=94_920) == ExamplesSize(decoding=5 * 1990 + 12 * 700 + 5380)
 
 
 @pytest.mark.parametrize(

@@ -12,9 +12,9 @@ from training_specs import Rig, training_spec
 from model.network.diverged import Diverged
 from model.network.input import read_corpus
 from model.train import main, train
-from model.training import batch_streams
 from model.training.batch_streams import training_batches
 from model.training.losses import in_batch_softmax
+from model.training.memory import ExamplesSize
 from model.training.training_step import TrainingStep
 from model.training.uniform_items import uniform_items
 from model.training.workers import Workers
@@ -36,7 +36,7 @@ def test_stops_where_the_loss_is_not_finite(tiny_dataset, tmp_path):
     step = found["step"]
     # Saved after every step, but not after the bad one.
     assert max(int(path.stem[5:]) for path in (tmp_path / "model").glob("checkpoints/*.npz")) == step
-    batch = next(iter(training_batches(tiny_dataset, spec.train).skip(step))).apart()
+    batch = next(iter(training_batches(tiny_dataset, spec.train, keep=True).skip(step))).apart()
     corpus = read_corpus(tiny_dataset)
     assert [corpus.ids.index(e["item_id"].encode()) for e in found["examples"]] == _codes(batch.item)
     assert [corpus.ids.index(e["query_id"].encode()) for e in found["examples"]] == _codes(batch.query)
@@ -176,7 +176,7 @@ def test_a_validation_that_needs_too_much_memory_is_no_matter_of_the_batch(tiny_
 
 
 def test_a_record_that_a_step_cannot_read_is_a_matter_of_the_files(make_dataset, tmp_path, monkeypatch):
-    monkeypatch.setattr(batch_streams, "_KEPT", 0)
+    monkeypatch.setattr("model.train.examples_size", lambda *_, **__: ExamplesSize(streaming=1))
     dataset = make_dataset(corrupt=True)
     with pytest.raises(StageError, match=r"/dataset: a record can't be read \(inflate\(\) failed .*--verify names"):
         train(dataset, training_spec(dataset), output=str(tmp_path / "model"))

@@ -83,7 +83,7 @@ def test_uniform_negatives_join_the_batch_s_items_in_the_main_loss(tiny_dataset,
     keys += ("train.seed=1",)
     rig = Rig(tiny_dataset, *keys)
     spec, corpus, two_tower = rig.spec, rig.corpus, rig.two_tower
-    batch = next(iter(training_batches(tiny_dataset, spec.train))).apart()
+    batch = next(iter(training_batches(tiny_dataset, spec.train, keep=True))).apart()
     drawn = _first(corpus, spec)
     own = batch.item["item/page"].values.numpy()  # pages are in the order of the corpus
     examples, item = len(own), np.concatenate([own, drawn.negatives])

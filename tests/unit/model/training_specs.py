@@ -29,8 +29,10 @@ class Rig:
         self.two_tower = TwoTower(self.spec, vocabularies, transform_directory=directory)
         self.training = TrainingStep(self.two_tower, self.corpus, spec=self.spec)
 
-    def batches(self, groups: Groups | None = None) -> tf.data.Dataset:
-        return prepared_batches(self.dataset, self.corpus, two_tower=self.two_tower, spec=self.spec, groups=groups)
+    def batches(self, groups: Groups | None = None, *, keep: bool = True) -> tf.data.Dataset:
+        return prepared_batches(
+            self.dataset, self.corpus, two_tower=self.two_tower, spec=self.spec, groups=groups, keep=keep
+        )
 
     def steps(self, groups: Groups | None = None) -> partial[tf.Tensor]:
         """A function that takes so many next steps."""
