@@ -176,7 +176,10 @@ def test_a_validation_that_needs_too_much_memory_is_no_matter_of_the_batch(tiny_
 
 
 def test_a_record_that_a_step_cannot_read_is_a_matter_of_the_files(make_dataset, tmp_path, monkeypatch):
+    # A validation reads training pairs too, and what is kept is read before the first step.
+    monkeypatch.setattr("model.train.make_validation", lambda *_, **__: dict)
     monkeypatch.setattr("model.train.examples_size", lambda *_, **__: ExamplesSize(streaming=1))
+    monkeypatch.setattr("model.training.batch_streams._kept", lambda *_, **__: pytest.fail("it keeps them"))
     dataset = make_dataset(corrupt=True)
     with pytest.raises(StageError, match=r"/dataset: a record can't be read \(inflate\(\) failed .*--verify names"):
         train(dataset, training_spec(dataset), output=str(tmp_path / "model"))
