@@ -78,13 +78,14 @@ def kept_examples(
     decoded = read.map(decode, num_parallel_calls=preparing_threads(), deterministic=True)
     queries, items = _Entities(query_key), _Entities(item_key)
     sizes = []
-    for part in decoded:
-        of_queries, of_items_ = tf.nest.map_structure(lambda tensor: tensor.numpy(), part)
-        queries.add(*of_queries)
-        items.add(*of_items_)
-        sizes.append(len(of_items_[1]))
-    (all_queries, query_of), (all_items, item_of) = queries.take(), items.take()
-    return KeptExamples(sizes=sizes, queries=all_queries, query_of=query_of, items=all_items, item_of=item_of)
+    for file in decoded:
+        (some_queries, query_of), (some_items, item_of) = tf.nest.map_structure(lambda part: part.numpy(), file)
+        queries.add(some_queries, query_of)
+        items.add(some_items, item_of)
+        sizes.append(len(item_of))
+    all_queries, all_query_of = queries.take()
+    all_items, all_item_of = items.take()
+    return KeptExamples(sizes=sizes, queries=all_queries, query_of=all_query_of, items=all_items, item_of=all_item_of)
 
 
 class _Entities:

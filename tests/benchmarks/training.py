@@ -185,7 +185,7 @@ def epoch_steps(corpus: Corpus, spec: Spec) -> int:
 
 
 def batches(dataset: Dataset, *, keep: bool) -> Iterator[TrainingBatch]:
-    """As training reads them: of rows that are kept decoded, as those of a small split are, or of the files."""
+    """As training reads them: of examples that are kept decoded, or of the files."""
     return iter(training_batches(dataset, specialise(dataset).train, keep=keep))
 
 
