@@ -28,7 +28,13 @@ class _Lines(io.TextIOBase):
 
 
 def bar(
-    *, total: int | None, unit: str, description: str, initial: int = 0, bar_format: str | None = None
+    *,
+    total: int | None,
+    unit: str,
+    description: str,
+    initial: int = 0,
+    delay: float = 0.0,
+    bar_format: str | None = None,
 ) -> "tqdm[NoReturn]":
     """A progress bar that suits where stderr goes.
 
@@ -37,6 +43,7 @@ def bar(
         unit: What is counted, such as "examples".
         description: What is being done.
         initial: Units done before, when resuming.
+        delay: Seconds before which nothing is shown: of what mostly is done sooner.
         bar_format: As tqdm has it.
     """
     live = sys.stderr.isatty()
@@ -45,6 +52,7 @@ def bar(
         unit=f" {unit}",
         desc=description,
         initial=initial,
+        delay=delay,
         unit_scale=True,
         file=sys.stderr if live else _Lines(),
         mininterval=0.2 if live else SECONDS_BETWEEN_LOG_LINES,

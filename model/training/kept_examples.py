@@ -15,12 +15,14 @@ from model.network.numpy_rows import Array, Rows, joined, rows_apart, rows_where
 from model.training.processors import preparing_threads
 from model.training.ragged_rows import rows_at
 from model.training.training_batch import distinct
+from stage import progress
 
 Examples: TypeAlias = dict[str, Any]
 """As an `example_parser` returns them."""
 _Part: TypeAlias = dict[str, Array | Rows]
 """Queries or items of a file, out of TensorFlow's memory."""
 _WHOLE_FILES = 1 << 40
+_QUIET_SECONDS = 2.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,6 +53,7 @@ def kept_examples(
     query_key: str | None,
     item_key: str,
     of_items: Sequence[str],
+    total: int,
 ) -> KeptExamples:
     """Reads files, each of which has an example.
 
@@ -60,6 +63,7 @@ def kept_examples(
         query_key: What tells queries apart, int64 [B] in what `parse` returns; None: each example has its own.
         item_key: What tells items apart.
         of_items: What else there is of items; the rest is of queries.
+        total: How many examples are expected, for the progress that is shown.
 
     Raises:
         tf.errors.OpError: If a file can't be read.
@@ -78,11 +82,13 @@ def kept_examples(
     decoded = read.map(decode, num_parallel_calls=preparing_threads(), deterministic=True)
     queries, items = _Entities(query_key), _Entities(item_key)
     sizes = []
-    for file in decoded:
-        (some_queries, query_of), (some_items, item_of) = tf.nest.map_structure(lambda part: part.numpy(), file)
-        queries.add(some_queries, query_of)
-        items.add(some_items, item_of)
-        sizes.append(len(item_of))
+    with progress.bar(total=total, unit="examples", description="train: decode", delay=_QUIET_SECONDS) as shown:
+        for file in decoded:
+            (some_queries, query_of), (some_items, item_of) = tf.nest.map_structure(lambda part: part.numpy(), file)
+            queries.add(some_queries, query_of)
+            items.add(some_items, item_of)
+            sizes.append(len(item_of))
+            shown.update(sizes[-1])
     all_queries, all_query_of = queries.take()
     all_items, all_item_of = items.take()
     return KeptExamples(sizes=sizes, queries=all_queries, query_of=all_query_of, items=all_items, item_of=all_item_of)

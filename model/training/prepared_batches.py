@@ -11,7 +11,6 @@ from typing import NamedTuple
 
 import tensorflow as tf
 
-from features.dataset import Dataset
 from features.spec.spec import Spec
 from model.network.draws import Rows
 from model.network.input import Corpus, Features
@@ -27,6 +26,7 @@ from model.training.item_switches import masks_main_items
 from model.training.processors import preparing_threads
 from model.training.ragged_rows import rows_at
 from model.training.training_batch import TrainingBatch, id_keys
+from model.training.training_examples import TrainingExamples
 from model.training.uniform_items import UniformItems, negatives_of_a_step, uniform_items
 
 _STEPS = 1 << 40
@@ -72,13 +72,12 @@ class PreparedBatch(NamedTuple):
 
 
 def prepared_batches(
-    dataset: Dataset,
+    examples: Sequence[TrainingExamples],
     corpus: Corpus,
     *,
     two_tower: TwoTower,
     spec: Spec,
     groups: Mapping[str, list[str]] | None,
-    keep: bool,
     start_step: int = 0,
     local_replicas: Sequence[int] = (0,),
     replicas: int = 1,
@@ -88,29 +87,22 @@ def prepared_batches(
     Where the SSL task has a last step, batches end with it; those without the task are asked for from the next step on.
 
     Args:
-        dataset: Whose training split is read.
+        examples: What each local replica reads.
         corpus: Where the SSL task's items and the uniform negatives come from.
         two_tower: For whom; none of its weights is read.
         spec: The sections ssl and train.
         groups: Mask groups, for `ssl.augmentation` cfm.
-        keep: As `training_batches` has it.
         start_step: The first global batch.
         local_replicas: The replicas' numbers.
         replicas: How many there are in all processes.
 
     Returns:
         Elements are (PreparedBatch of each local replica).
-
-    Raises:
-        StageError: As `training_batches`.
     """
     drawn = uniform_items(corpus, spec=spec, start_step=start_step)
     has_views = drawn.element_spec.ssl.shape[0] > 0
     preparation = _Preparation(corpus, two_tower, spec=spec, groups=groups, has_views=has_views)
-    examples = tuple(
-        training_batches(dataset, spec.train, keep=keep, start_step=start_step, replica=number, replicas=replicas)
-        for number in local_replicas
-    )
+    local_batches = tuple(training_batches(some, spec.train, start_step=start_step) for some in examples)
 
     def prepare(  # noqa: PLR0917 (as `map` hands them on)
         step: tf.Tensor, drawn: UniformItems, local: tuple[TrainingBatch, ...]
@@ -120,9 +112,9 @@ def prepared_batches(
             for number, batch in zip(local_replicas, local, strict=True)
         )
 
-    # No counter, which TensorFlow 2.21 takes for a source of chance, as `_kept` of batch_streams tells.
+    # No counter, which TensorFlow 2.21 takes for a source of chance, as `_kept` of training_examples tells.
     steps = tf.data.Dataset.range(start_step, _STEPS)
-    batches = tf.data.Dataset.zip((steps, drawn, examples))
+    batches = tf.data.Dataset.zip((steps, drawn, local_batches))
     # AutoGraph would take 1.2 s of processor time, and there is nothing in it for it.
     graph = tf.autograph.experimental.do_not_convert(prepare)
     return batches.map(graph, num_parallel_calls=preparing_threads(), deterministic=True).prefetch(2)

@@ -3,7 +3,7 @@
 import math
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -22,6 +22,7 @@ from model.training.checkpoint import Checkpoints, has_checkpoint, restore_check
 from model.training.prepared_batches import prepared_batches
 from model.training.steps_at_once import steps_at_once
 from model.training.training_end import is_out_of_patience
+from model.training.training_examples import TrainingExamples, training_examples
 from model.training.training_history import History, best_of, write_history
 from model.training.training_step import DIVERGES_AT, LOSSES, TrainingStep
 from model.training.workers import Workers
@@ -76,7 +77,7 @@ class TrainingLoop:
             run_id: Of the run that must still own it whenever something is written there.
             workers: Who trains together.
             ranks_start: Validate before the first step too: what the training starts from may be the best of it.
-            keep: Keep the training examples in memory, as `training_batches` has it.
+            keep: Keep the training examples in memory, as `training_examples` has it.
         """
         self._two_tower, self._training = two_tower, training
         self._dataset, self._corpus, self._spec, self._groups = dataset, corpus, spec, groups
@@ -152,6 +153,7 @@ class TrainingLoop:
             with writer.as_default():
                 self._record()
             self._tell_start()
+        examples = [] if self._is_over(step) else self._examples()
         shown = progress.bar(
             total=self._last_step * train.batch_size,
             unit="examples",
@@ -162,7 +164,7 @@ class TrainingLoop:
             while True:
                 if self._validates_at(step) and step not in (entry["step"] for entry in self._history):
                     self._record()
-                if step >= self._last_step or is_out_of_patience(self._history, train.patience):
+                if self._is_over(step):
                     self._refuse_bad_loss()
                     self._save()
                     shown.total = shown.n  # else a training that patience ends looks like an abort
@@ -174,8 +176,7 @@ class TrainingLoop:
                 if step % _LISTEN_EVERY == 0:
                     self._workers.stop_if_interrupted()
                 if take_steps is None or step == self._ssl_steps:
-                    take_steps = None  # examples that it keeps would lie in memory beside those of the next
-                    take_steps = self._steps_from(step)
+                    take_steps = self._steps_from(step, examples)
                 count = steps_at_once(step, due_every=due_every, due_at=due_at, seconds_a_step=seconds_a_step)
                 started = time.perf_counter()
                 losses = take_steps(count)
@@ -192,21 +193,32 @@ class TrainingLoop:
                     self._report(losses.numpy(), step)
                     shown.set_postfix(loss=f"{losses[0]:.3f}", refresh=False)
 
-    def _steps_from(self, step: int) -> Callable[[int], tf.Tensor]:
+    def _examples(self) -> list[TrainingExamples]:
+        """What each replica of this process reads."""
+        return [
+            training_examples(
+                self._dataset, self._spec.train, keep=self._keep, replica=number, replicas=self._workers.replicas
+            )
+            for number in self._workers.local_replicas
+        ]
+
+    def _steps_from(self, step: int, examples: Sequence[TrainingExamples]) -> Callable[[int], tf.Tensor]:
         """The training's steps over the batches from one on, as far as the SSL task goes."""
         return self._training.over(
             prepared_batches(
-                self._dataset,
+                examples,
                 self._corpus,
                 two_tower=self._two_tower,
                 spec=self._spec,
                 groups=self._groups,
-                keep=self._keep,
                 start_step=step,
                 local_replicas=self._workers.local_replicas,
                 replicas=self._workers.replicas,
             )
         )
+
+    def _is_over(self, step: int) -> bool:
+        return step >= self._last_step or is_out_of_patience(self._history, self._spec.train.patience)
 
     def _validates_at(self, step: int) -> bool:
         """Every so often, and at the end."""

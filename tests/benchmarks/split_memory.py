@@ -42,6 +42,7 @@ def peak(directory: str, way: str, *, streams: int) -> tuple[int, int]:
 
     from features.dataset import Dataset  # noqa: PLC0415
     from model.training.batch_streams import training_batches  # noqa: PLC0415
+    from model.training.training_examples import training_examples  # noqa: PLC0415
 
     dataset = Dataset.open(directory)
     train = dataset.spec.train.model_copy(update={"input_streams": streams})
@@ -49,7 +50,7 @@ def peak(directory: str, way: str, *, streams: int) -> tuple[int, int]:
     # What TensorFlow takes once, whatever is read.
     list(tf.data.Dataset.range(2).map(lambda n: n + 1, num_parallel_calls=2).prefetch(1))
     before = resident()
-    batches = training_batches(dataset, train, keep=way == KEPT)
+    batches = training_batches(training_examples(dataset, train, keep=way == KEPT), train)
     steps = dataset.count_examples(dataset.example_files("train")) // train.batch_size
     for _ in batches.take(steps):
         pass

@@ -30,6 +30,7 @@ from model.training.prepared_batches import prepared_batches
 from model.training.processors import use_both_of_two_processors
 from model.training.row_optimizer import RowOptimizer
 from model.training.training_batch import TrainingBatch
+from model.training.training_examples import training_examples
 from model.training.training_step import TrainingStep
 
 TIMES = 20
@@ -56,12 +57,13 @@ def main() -> None:
 def parts(dataset: Dataset, precision: Precision) -> dict[str, Callable[[], Any]]:
     """Name -> what runs it once, and waits for it."""
     spec = specialise(dataset, ssl__alpha=0, train__precision=precision)
-    batches = training_batches(dataset, spec.train, keep=True)
+    examples = training_examples(dataset, spec.train, keep=True)
+    batches = training_batches(examples, spec.train)
     batch = next(iter(batches))
     two_tower = TwoTower(spec, dataset.manifest.vocabularies)
     corpus = read_corpus(dataset)
     take_steps = TrainingStep(two_tower, corpus, spec=spec).over(
-        prepared_batches(dataset, corpus, two_tower=two_tower, spec=spec, groups=None, keep=True)
+        prepared_batches([examples], corpus, two_tower=two_tower, spec=spec, groups=None)
     )
     alone = iter(batches)
     found: dict[str, Callable[[], Any]] = {

@@ -32,6 +32,7 @@ from model.training.mask_groups import read_mask_groups
 from model.training.prepared_batches import prepared_batches
 from model.training.processors import use_both_of_two_processors
 from model.training.training_batch import TrainingBatch
+from model.training.training_examples import training_examples
 from model.training.training_step import TrainingStep
 
 DATA = Path(os.environ.get("SSL_TWO_TOWER_DATA", ROOT / "../shared/data")) / "wikispeedia"
@@ -77,7 +78,8 @@ class Training:
         self.spec = spec
         self.two_tower = TwoTower(spec, dataset.manifest.vocabularies)
         self._step = TrainingStep(self.two_tower, corpus, spec=spec)
-        batches = prepared_batches(dataset, corpus, two_tower=self.two_tower, spec=spec, groups=groups, keep=True)
+        examples = training_examples(dataset, spec.train, keep=True)
+        batches = prepared_batches([examples], corpus, two_tower=self.two_tower, spec=spec, groups=groups)
         self._take_steps = self._step.over(batches)
         self._steps_an_epoch = epoch_steps(corpus, spec)
 
@@ -186,7 +188,8 @@ def epoch_steps(corpus: Corpus, spec: Spec) -> int:
 
 def batches(dataset: Dataset, *, keep: bool) -> Iterator[TrainingBatch]:
     """As training reads them: of examples that are kept decoded, or of the files."""
-    return iter(training_batches(dataset, specialise(dataset).train, keep=keep))
+    train = specialise(dataset).train
+    return iter(training_batches(training_examples(dataset, train, keep=keep), train))
 
 
 def read(batches: Iterator[TrainingBatch]) -> Callable[[int], None]:
@@ -256,9 +259,8 @@ def table_steps(dataset: Dataset, corpus: Corpus, *, spec: Spec, size: int) -> C
         return training_batches(*given, **named).enumerate().map(functools.partial(anywhere, size=size))
 
     with mock.patch("model.training.prepared_batches.training_batches", retitled):
-        take_steps = step.over(
-            prepared_batches(dataset, corpus, two_tower=two_tower, spec=spec, groups=None, keep=True)
-        )
+        examples = training_examples(dataset, spec.train, keep=True)
+        take_steps = step.over(prepared_batches([examples], corpus, two_tower=two_tower, spec=spec, groups=None))
 
     def run(steps: int) -> None:
         take_all(steps, take_steps)

@@ -28,6 +28,7 @@ from model.serving import query_rows
 from model.serving.retriever import Retriever
 from model.serving.serving_graph import ServingGraph
 from model.training.batch_streams import training_batches
+from model.training.training_examples import training_examples
 from stage.command_line import run_command
 from stage.manifest import Manifest
 
@@ -72,7 +73,8 @@ def scores_of(two_tower: TwoTower, examples: list[Json], items: list[Json]) -> n
 def test_every_example_of_a_batch_has_a_query_of_its_own(listening_dataset: Any) -> None:
     dataset = Dataset.open(str(listening_dataset.directory))
     assert set(CODES) | set(NUMBERS) <= set(next(iter(read_examples(dataset, "train"))))
-    batch = next(iter(training_batches(dataset, dataset.spec.train, keep=True)))
+    train = dataset.spec.train
+    batch = next(iter(training_batches(training_examples(dataset, train, keep=True), train)))
     histories, songs = batch.query["pair/history"].to_list(), batch.item["item/song"].to_list()
     assert len(histories) == len(batch.query_of) > len(set(batch.item_of.numpy()))
     found = {(*histories[q], "then", *songs[i]) for q, i in zip(batch.query_of, batch.item_of, strict=True)}

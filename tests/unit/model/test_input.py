@@ -8,12 +8,13 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from example_files import read_examples
-from training_specs import Rig
+from training_specs import Rig, batches_of
 
 from model.network.input import read_corpus, readable
 from model.network.tensorflow_error import is_of_reading, reason_of
 from model.training import processors
-from model.training.batch_streams import batch_ids, training_batches
+from model.training.batch_streams import batch_ids
+from model.training.training_examples import training_examples
 from stage.errors import StageError
 
 
@@ -28,7 +29,7 @@ def whole(tiny_dataset):
 
 
 def _take(dataset, steps, *, train=None, **options):
-    return list(training_batches(dataset, train or dataset.spec.train, **{"keep": True} | options).take(steps))
+    return list(batches_of(dataset, train or dataset.spec.train, **options).take(steps))
 
 
 def _plain(batch):
@@ -205,7 +206,7 @@ def test_a_damaged_file_is_one_line(make_dataset):
     dataset = make_dataset(corrupt=True)
     reason = r"a record can't be read \(inflate\(\) failed [^\[\]{}\n]+\); --verify names a damaged file, [^\n]+$"
     with pytest.raises(StageError, match=reason):
-        training_batches(dataset, dataset.spec.train, keep=True, start_step=1)
+        training_examples(dataset, dataset.spec.train, keep=True)
     # Inside a graph, as a step reads, TensorFlow's own message begins with a traceback.
     records = iter(tf.data.TFRecordDataset(dataset.example_files("train")[0], "GZIP"))
     with pytest.raises(StageError, match=reason), readable(dataset.directory):

@@ -30,7 +30,8 @@ def _parse(records):
 
 
 def _read(names, query_key):
-    return kept_examples.kept_examples(names, _parse, query_key=query_key, item_key="item", of_items=("count", "look"))
+    of_items = ("count", "look")
+    return kept_examples.kept_examples(names, _parse, query_key=query_key, item_key="item", of_items=of_items, total=11)
 
 
 @pytest.mark.parametrize("threads", [1, 2, 16])

@@ -7,12 +7,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 import tensorflow as tf
-from training_specs import Rig, training_spec
+from training_specs import Rig, batches_of, training_spec
 
 from model.network.diverged import Diverged
 from model.network.input import read_corpus
 from model.train import main, train
-from model.training.batch_streams import training_batches
 from model.training.losses import in_batch_softmax
 from model.training.memory import ExamplesSize
 from model.training.training_step import TrainingStep
@@ -36,7 +35,7 @@ def test_stops_where_the_loss_is_not_finite(tiny_dataset, tmp_path):
     step = found["step"]
     # Saved after every step, but not after the bad one.
     assert max(int(path.stem[5:]) for path in (tmp_path / "model").glob("checkpoints/*.npz")) == step
-    batch = next(iter(training_batches(tiny_dataset, spec.train, keep=True).skip(step))).apart()
+    batch = next(iter(batches_of(tiny_dataset, spec.train).skip(step))).apart()
     corpus = read_corpus(tiny_dataset)
     assert [corpus.ids.index(e["item_id"].encode()) for e in found["examples"]] == _codes(batch.item)
     assert [corpus.ids.index(e["query_id"].encode()) for e in found["examples"]] == _codes(batch.query)
@@ -179,7 +178,7 @@ def test_a_record_that_a_step_cannot_read_is_a_matter_of_the_files(make_dataset,
     # A validation reads training pairs too, and what is kept is read before the first step.
     monkeypatch.setattr("model.train.make_validation", lambda *_, **__: dict)
     monkeypatch.setattr("model.train.examples_size", lambda *_, **__: ExamplesSize(streaming=1))
-    monkeypatch.setattr("model.training.batch_streams._kept", lambda *_, **__: pytest.fail("it keeps them"))
+    monkeypatch.setattr("model.training.training_examples._kept", lambda *_, **__: pytest.fail("it keeps them"))
     dataset = make_dataset(corrupt=True)
     with pytest.raises(StageError, match=r"/dataset: a record can't be read \(inflate\(\) failed .*--verify names"):
         train(dataset, training_spec(dataset), output=str(tmp_path / "model"))

@@ -13,9 +13,8 @@ import tensorflow as tf
 from google.protobuf.json_format import MessageToDict
 from same_weights import assert_same_weights
 from tensorflow.python.framework.kernels import get_registered_kernels_for_op
-from training_specs import Rig
+from training_specs import Rig, batches_of
 
-from model.training.batch_streams import training_batches
 from model.training.mask_groups import groups_to_train_with
 from model.training.uniform_items import uniform_items
 
@@ -50,7 +49,7 @@ def test_both_tasks_have_the_negatives_and_the_temperature_that_the_spec_asks_fo
     is_twin = (topic[:, np.newaxis] == topic) & (number[:, np.newaxis] != number)
     ssl = _softmax_loss(first @ second.T / 0.25, number, ~is_twin)
 
-    batch = next(iter(training_batches(tiny_dataset, rig.spec.train, keep=True))).apart()
+    batch = next(iter(batches_of(tiny_dataset, rig.spec.train))).apart()
     item = batch.item["item/page"].values.numpy()  # pages are in the order of the corpus
     scores = two_tower.encode_queries(batch.query).numpy() @ two_tower.encode_items(batch.item).numpy().T
     logits = scores / 0.1 - np.log(corpus.train_count[item] / corpus.train_count.sum())
@@ -159,7 +158,7 @@ def test_features_are_dropped_from_the_main_task_beside_ids(tiny_dataset):
     """Once all features are, each item is any other to the tower: a query's softmax is even over what is no hit."""
     keys = ["ssl.augmentation=feature_dropout", "ssl.dropout_rate=0.99999", "train.item_id_dropout=0.5", "train.logq=0"]
     rig = Rig(tiny_dataset, *keys)
-    item = next(iter(training_batches(tiny_dataset, rig.spec.train, keep=True))).apart().item_key.numpy()
+    item = next(iter(batches_of(tiny_dataset, rig.spec.train))).apart().item_key.numpy()
     columns = 64 - (item[:, np.newaxis] == item).sum(axis=1) + 1  # without other examples' copies of its item
     losses = rig.steps()(1).numpy()
     assert losses[1] == pytest.approx(np.log(columns).mean(), rel=1e-5)

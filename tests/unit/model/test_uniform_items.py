@@ -7,13 +7,12 @@ import pytest
 import tensorflow as tf
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from training_specs import Rig, training_spec
+from training_specs import Rig, batches_of, training_spec
 
 from features.spec.file import load_spec
 from model.network.draws import Rows, draw_key, uniform_rows
 from model.network.input import Corpus, read_corpus
 from model.network.kept_values import keep_values
-from model.training.batch_streams import training_batches
 from model.training.uniform_items import uniform_items
 
 
@@ -83,7 +82,7 @@ def test_uniform_negatives_join_the_batch_s_items_in_the_main_loss(tiny_dataset,
     keys += ("train.seed=1",)
     rig = Rig(tiny_dataset, *keys)
     spec, corpus, two_tower = rig.spec, rig.corpus, rig.two_tower
-    batch = next(iter(training_batches(tiny_dataset, spec.train, keep=True))).apart()
+    batch = next(iter(batches_of(tiny_dataset, spec.train))).apart()
     drawn = _first(corpus, spec)
     own = batch.item["item/page"].values.numpy()  # pages are in the order of the corpus
     examples, item = len(own), np.concatenate([own, drawn.negatives])

@@ -8,9 +8,12 @@ import tensorflow as tf
 from features.dataset import Dataset
 from features.spec.file import build_spec
 from features.spec.spec import Spec
+from features.spec.training import Train
 from model.network.input import read_corpus
 from model.network.two_tower import TwoTower
+from model.training.batch_streams import training_batches
 from model.training.prepared_batches import prepared_batches
+from model.training.training_examples import training_examples
 from model.training.training_step import TrainingStep
 
 Groups = Mapping[str, list[str]]
@@ -18,6 +21,13 @@ Groups = Mapping[str, list[str]]
 
 def training_spec(dataset: Dataset, *overrides: str) -> Spec:
     return build_spec(dataset.manifest.spec, overrides, verb="train", source="test")
+
+
+def batches_of(
+    dataset: Dataset, train: Train, *, keep: bool = True, start_step: int = 0, replica: int = 0, replicas: int = 1
+) -> tf.data.Dataset:
+    examples = training_examples(dataset, train, keep=keep, replica=replica, replicas=replicas)
+    return training_batches(examples, train, start_step=start_step)
 
 
 class Rig:
@@ -30,9 +40,8 @@ class Rig:
         self.training = TrainingStep(self.two_tower, self.corpus, spec=self.spec)
 
     def batches(self, groups: Groups | None = None, *, keep: bool = True) -> tf.data.Dataset:
-        return prepared_batches(
-            self.dataset, self.corpus, two_tower=self.two_tower, spec=self.spec, groups=groups, keep=keep
-        )
+        examples = training_examples(self.dataset, self.spec.train, keep=keep)
+        return prepared_batches([examples], self.corpus, two_tower=self.two_tower, spec=self.spec, groups=groups)
 
     def steps(self, groups: Groups | None = None) -> partial[tf.Tensor]:
         """A function that takes so many next steps."""

@@ -2,6 +2,7 @@
 
 import io
 import sys
+import time
 
 from stage.progress import Counters, bar
 
@@ -15,6 +16,20 @@ def test_a_bar_in_a_log_is_whole_lines_on_stderr(capsys):
     assert err.endswith("\n")
     assert "train" in err.splitlines()[-1]
     assert "10.0/10.0" in err.splitlines()[-1]
+
+
+def test_a_bar_is_not_shown_of_what_is_done_before_its_delay(capsys, monkeypatch):
+    for delay in (60, 0):
+        with bar(total=10, unit="files", description="read", delay=delay) as shown:
+            shown.update(10)
+        assert ("read: 100%" in capsys.readouterr().err) == (delay == 0)
+    monkeypatch.setattr("stage.progress.SECONDS_BETWEEN_LOG_LINES", 0)
+    with bar(total=10, unit="files", description="read", delay=0.1) as shown:
+        shown.update(4)
+        assert capsys.readouterr().err == ""
+        time.sleep(0.2)
+        shown.update(6)
+        assert "read: 100%" in capsys.readouterr().err
 
 
 class Terminal(io.StringIO):
