@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from stage.errors import Interrupted, StageError, UsageError
+from stage.interrupts import interrupts_held
 
 SECONDS_TO_SAVE = 120.0
 """An interrupted stage or worker may take so long to save and leave."""
@@ -30,13 +31,15 @@ def run_verb(
     # Our stderr by its number: descriptor 2 itself is silenced, against native code.
     # -P: a features.py where somebody works is none of ours.
     command = [sys.executable, "-P", "-m", "pipelines.cli", verb, *arguments]
-    process = subprocess.Popen(command, stdout=stdout, stderr=sys.stderr.fileno(), process_group=process_group)
-    try:
-        code = process.wait()
-    except KeyboardInterrupt:
-        # Ctrl-C reached the verb too, unless its process group is another; SIGTERM reached this process alone.
-        end(process)
-        code = Interrupted.exit_code
+    with interrupts_held() as release:
+        process = subprocess.Popen(command, stdout=stdout, stderr=sys.stderr.fileno(), process_group=process_group)
+        try:
+            release()
+            code = process.wait()
+        except KeyboardInterrupt:
+            # Ctrl-C reached the verb too, unless its process group is another; SIGTERM reached this process alone.
+            end(process)
+            code = Interrupted.exit_code
     if code == Interrupted.exit_code:
         raise Interrupted(f"{verb}: interrupted; the same command goes on from here")
     if code == UsageError.exit_code:

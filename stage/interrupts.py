@@ -4,10 +4,11 @@ import contextlib
 import signal
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import partial
 
 _interrupted = threading.Event()
+_held = threading.Event()
 
 
 def take_signals_as_interrupt() -> None:
@@ -18,6 +19,26 @@ def take_signals_as_interrupt() -> None:
         for number in (signal.SIGINT, signal.SIGTERM):
             if signal.getsignal(number) != signal.SIG_IGN:
                 signal.signal(number, _interrupt)
+
+
+@contextlib.contextmanager
+def interrupts_held() -> Iterator[Callable[[], None]]:
+    """Has an interrupt of the main thread, which this is, wait: as while a process starts, which nobody could end yet.
+
+    Yields:
+        What lets interrupts through again, and raises KeyboardInterrupt if one has waited.
+    """
+
+    def release() -> None:
+        _held.clear()
+        check_interrupted()
+
+    _held.set()
+    try:
+        yield release
+    finally:
+        if _held.is_set():
+            release()
 
 
 def ignore_signals() -> None:
@@ -43,6 +64,8 @@ def was_interrupted() -> bool:
 
 def _interrupt(*_: object) -> None:
     _interrupted.set()
+    if _held.is_set():
+        return
     sys.unraisablehook = partial(_show_unraisable, others=sys.unraisablehook)
     raise KeyboardInterrupt
 

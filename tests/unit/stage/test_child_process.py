@@ -2,16 +2,21 @@
 
 import os
 import re
+import signal
 import subprocess
 import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
+from stage import interrupts
 from stage.child_process import end, run_verb
 from stage.errors import Interrupted, StageError
+from stage.interrupts import take_signals_as_interrupt
 
 PROGRAM = """
 import signal, sys, time
@@ -89,6 +94,42 @@ def test_a_verb_is_ended_with_who_waits_for_it(verb: Callable[[str], None], tmp_
     with pytest.raises(Interrupted):
         run_verb("train", [])
     assert (tmp_path / "saved").exists()
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_an_interrupt_while_a_verb_starts_ends_it(
+    number: signal.Signals, verb: Callable[[str], None], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    started_ones = []
+
+    def start(*given: Any, **named: Any) -> "subprocess.Popen[bytes]":
+        started_ones.append(process := subprocess.Popen(*given, **named))
+        os.kill(os.getpid(), number)
+        return process
+
+    verb("for _ in $(seq 600); do sleep 0.1; done")
+    handlers = {handled: signal.getsignal(handled) for handled in (signal.SIGINT, signal.SIGTERM)}
+    monkeypatch.setattr(sys, "unraisablehook", sys.unraisablehook)
+    monkeypatch.setattr("stage.child_process.subprocess", SimpleNamespace(Popen=start))
+    try:
+        take_signals_as_interrupt()
+        with pytest.raises(Interrupted):
+            run_verb("train", [])
+        assert started_ones[0].poll() == -signal.SIGTERM
+        with pytest.raises(KeyboardInterrupt):  # the next is not held any more
+            os.kill(os.getpid(), number)
+    finally:
+        for handled, handler in handlers.items():
+            signal.signal(handled, handler)
+        interrupts._interrupted.clear()
+
+
+def test_a_verb_that_cannot_be_started_holds_no_interrupts(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "executable", "/nowhere/python")
+    monkeypatch.setattr(sys, "stderr", sys.__stderr__)
+    with pytest.raises(FileNotFoundError):
+        run_verb("train", [])
+    assert not interrupts._held.is_set()
 
 
 def test_a_verb_writes_where_it_is_told_and_to_our_stderr(
