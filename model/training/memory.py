@@ -34,9 +34,11 @@ there twice. With the files that are decoded that makes 14.0, 14.0, 5.3, 3.5 and
 _STREAMING = 20
 """Times the gzipped bytes of the files that are read at a time: 20.5, 22.5, 19.3, 21.2 and 19.7. Of each stream there
 are its file's serialized examples, those of the next, and while it is shuffled a copy."""
-_OF_VECTORS = 5
-"""Times the gzipped bytes of vectors in either way, since they hardly shrink: splits of 81 and 201 MB, with 512 numbers
-on both sides, took 5.3 and 4.2 times as much streamed; while each file was decoded by itself 3.1 and 2.1 times kept."""
+_DECODING_VECTORS, _STREAMING_VECTORS = 3, 5
+"""The same of vectors' gzipped bytes, since they hardly shrink. Two splits with vectors on both sides (of 128 numbers,
+beside words, in 124 MB; of 512 in 559 MB) took 2.5 and 1.8 times their 8 files decoded, with eight threads 2.7 and 2.0;
+as 64 files 0.8 and 0.4, with eight threads 1.5 and 0.8. Streamed they took 4.7 and 3.6 times the files at a time; two
+of 81 and 201 MB 5.3 and 4.2."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -112,17 +114,19 @@ def examples_size(dataset: Dataset, spec: Spec, *, processes: int, room: int | N
     vectors = [f for f in [*dataset.query_inputs(), *dataset.features("item")] if f.kind == "vector"]
     of_example = _BYTES * sum(f.size for f in vectors)
 
-    def taken(file: File, times: int) -> int:
-        of_vectors = min(file.size, of_example * (file.records or 0))
-        return _OF_VECTORS * of_vectors + times * (file.size - of_vectors)
+    def at_a_time(number: int, *, times: int, times_vectors: int) -> int:
+        def taken(file: File) -> int:
+            of_vectors = min(file.size, of_example * (file.records or 0))
+            return times_vectors * of_vectors + times * (file.size - of_vectors)
 
-    def at_a_time(number: int, *, times: int) -> int:
-        return sum(sorted((taken(file, times) for file in files), reverse=True)[:number])
+        return sum(sorted(map(taken, files), reverse=True)[:number])
 
     files = training_files(dataset)
     decoded = min(_FILES_A_THREAD * preparing_threads(), len(files) // processes)
-    decoding = at_a_time(decoded, times=_DECODING) + _KEPT * sum(file.size for file in files) // processes
-    streaming = at_a_time(spec.train.input_streams // processes, times=_STREAMING)
+    decoding = at_a_time(decoded, times=_DECODING, times_vectors=_DECODING_VECTORS)
+    decoding += _KEPT * sum(file.size for file in files) // processes
+    at_once = spec.train.input_streams // processes
+    streaming = at_a_time(at_once, times=_STREAMING, times_vectors=_STREAMING_VECTORS)
     quarter = (_UNKNOWN if room is None else room) // 4
     return ExamplesSize(decoding=decoding) if decoding <= max(quarter, streaming) else ExamplesSize(streaming=streaming)
 
