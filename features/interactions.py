@@ -49,6 +49,8 @@ class Outcome:
     """Lines that aren't rejected and lie in the window, whatever their event."""
     outside: int = 0
     """Those that lie outside."""
+    others: dict[str, int] = field(default_factory=dict)
+    """Where there are positive events, but no good line of the batch has one: the commonest others -> their lines."""
     positive_in_test: int = 0
     """Where there are positive events: good lines of the test split's time that have one."""
     others_in_test: dict[str, int] = field(default_factory=dict)
@@ -117,6 +119,8 @@ def validate_lines(
         outcome.positive, other = _find_positive(event, source.positive_events)
         outcome.filtered["not_positive"] = int((other & ~drop).sum())
         drop |= other
+        if not (~rejected & ~other).any():
+            outcome.others = _commonest(event.filter(pa.array(~rejected)))
         if test_start is not None:
             late = ~rejected & ~outside & _is_from(time, test_start)
             outcome.positive_in_test = int((late & ~other).sum())

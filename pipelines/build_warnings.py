@@ -86,9 +86,10 @@ def _of_numbers(directory: str, spec: Spec) -> Iterator[str]:
     for key in logarithms:
         number = statistics[key].num_stats.min
         if number < 0:
+            source = "log" if key.startswith("pair/") else "table"
             yield (
                 f"{key_in_spec(key)}: expected numbers of at least 0 with log1p, but the least is {number:g}; all "
-                "below 0 count as 0. Where such a number says that none is known, leave it out of the table"
+                f"below 0 count as 0. Where such a number says that none is known, leave it out of the {source}"
             )
     for key in vectors:
         lengths = statistics[key].num_stats

@@ -23,8 +23,8 @@ class Session(Section):
     window: Seconds | None = None
     """Seconds that a history reaches back; null: to the user's first line."""
     max_lines: Positive = 100_000
-    """Lines of a user that are read, the latest ones, whatever becomes of them; earlier ones are filtered. So no user,
-    such as a bot, makes a worker hold many."""
+    """Positive lines of a user in the window that are read, the latest ones, those with an unknown item and duplicates
+    among them; earlier ones are filtered. So no user, such as a bot, makes a worker hold many."""
     context: Side = Side()
     """What a line of the log says beside user, item and time (device, hour, referrer), which the query tower reads with
     the history. Columns are those of the log; kinds all but id and vector, without hash_buckets and oov_buckets."""

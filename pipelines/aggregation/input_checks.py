@@ -13,9 +13,9 @@ from pipelines.aggregation.counts import (
     rejects_of,
     window_lines,
 )
-from pipelines.aggregation.events_in_test import others_alone_in_test
 from pipelines.aggregation.job import Job
 from pipelines.aggregation.log import EARLY, log_columns
+from pipelines.aggregation.other_events import others_alone, others_alone_in_test
 from pipelines.aggregation.partitions import check_partitions
 from pipelines.aggregation.tables import raw_tables
 from pipelines.aggregation.times_in_words import compare_units, cure_of_times
@@ -58,7 +58,9 @@ def check_input(counts: dict[str, int], job: Job) -> None:
         mine = rejects_of(source, rejected)
         if sum(mine.values()) == read[source]:
             check_files(counts, source, expected=expected[source], directory=directory, enough=1)
-        _check_rejects(source, counts, lines=read[source], sources=spec.sources, directory=directory)
+        _check_rejects(
+            source, counts, lines=read[source], sources=spec.sources, expected=expected[source], directory=directory
+        )
     check_columns(counts, job.column_hints)
     _check_pairs(counts, spec)
 
@@ -70,8 +72,16 @@ def _without_rows(key: str, sources: Sources) -> str:
     return f"sources.{key}.path: expected rows in {source.path}, found none in all of it; check the path"
 
 
-def _check_rejects(source: str, counts: Mapping[str, int], *, lines: int, sources: Sources, directory: str) -> None:
-    """Fails where more of a source's lines are rejected than the spec allows."""
+def _check_rejects(
+    source: str,
+    counts: Mapping[str, int],
+    *,
+    lines: int,
+    sources: Sources,
+    expected: Mapping[str, str],
+    directory: str,
+) -> None:
+    """Fails where more of a source's lines are rejected than the spec allows; `expected`: as in `check_files`."""
     rejected = rejects_of(source, below("rejected", counts))
     limit, total = sources.max_reject_ratio, sum(rejected.values())
     if not total or total / lines <= limit:  # not limit * lines: 0.29 of 100 is less than 29
@@ -82,6 +92,9 @@ def _check_rejects(source: str, counts: Mapping[str, int], *, lines: int, source
     cure = _cure(counts, sources) if source == "log" else cure_of_json(rejected)
     if cure and not nearly_all and _mostly_unknown(rejected):
         cure += "; or these items have left the table: keep their rows or raise the ratio"
+    most, number = commonest[0]
+    if not cure and number >= _NEARLY_ALL * lines and (what := expected.get(most.removeprefix(f"{source}/"))):
+        cure = f"expected {what}"
     mend = "mend the input or the spec" if nearly_all else "mend the input or raise the ratio"
     if source == "items" and not nearly_all:
         mend += ", by which these items and all lines of the log about them go"
@@ -128,6 +141,11 @@ def _cure_of_no_training(rejected: Mapping[str, int], counts: Mapping[str, int],
         counts: Of the whole job.
         sources: The spec's section.
     """
+    if others := others_alone(counts):
+        return (
+            "expected events of sources.interactions.positive_events, but the good lines have others alone, most often "
+            f"{', '.join(map(repr, others))}; name those that count, upper and lower case as they are"
+        )
     outside, duplicate, short = (
         counts.get(f"filtered/{rule}", 0) for rule in ("outside_window", "duplicate", "short_history")
     )

@@ -17,7 +17,7 @@ from pipelines.aggregation.absent_columns import count_present
 from pipelines.aggregation.batches import Batch
 from pipelines.aggregation.columns import Columns, feature_keys
 from pipelines.aggregation.cut_off import count_cut_off
-from pipelines.aggregation.events_in_test import count_in_test
+from pipelines.aggregation.other_events import count_other_events
 from pipelines.aggregation.partitions import count_by_window
 from pipelines.aggregation.unusable_files import count_in_file
 
@@ -68,7 +68,7 @@ def validate_batch(
     if early := pc.sum(pc.less(outcome.kept.column("timestamp"), _1990)).as_py():
         counts[EARLY] = early
     counts |= {f"{POSITIVE}{event}": lines for event, lines in outcome.positive.items()}
-    counts |= count_in_test(outcome)
+    counts |= count_other_events(outcome)
     reasons = Counter(rejected.column("reason").to_pylist())
     counts |= {f"rejected/{reason}": lines for reason, lines in reasons.items()}
     counts |= count_in_file(batch.file.path, batch.lines - batch.blank, source="log", rejected=reasons)

@@ -291,7 +291,8 @@ def test_no_training_pair_left(fail: Callable[..., str]) -> None:
     said = fail(GOOD, "--set", "sources.interactions.positive_events=[buy]")
     assert said == (
         "no training pair is left of 60 lines (rejected: none; filtered: not_positive 60); "
-        "check sources.interactions.positive_events and the split"
+        "expected events of sources.interactions.positive_events, but the good lines have others alone, most often "
+        "'get'; name those that count, upper and lower case as they are"
     )
 
 

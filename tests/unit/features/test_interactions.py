@@ -99,6 +99,14 @@ def test_lines_are_counted_by_positive_event_whatever_becomes_of_them():
     assert validate(rows, positive_events=[]).positive == {}
 
 
+def test_other_events_are_counted_where_no_good_line_has_a_positive_one():
+    rows = [row(event=event) for event in ("view", "a", "view", "c", "b", "c")]
+    bad = row(event="buy", query_id="")
+    assert validate([*rows, bad, bad], positive_events=["buy"]).others == {"c": 2, "view": 2, "a": 1}
+    assert validate([*rows, row(event="buy")], positive_events=["buy"]).others == {}
+    assert validate(rows, positive_events=[]).others == {}
+
+
 def test_events_of_the_test_s_time_are_counted_the_commonest_of_those_that_are_not_positive():
     late = [(event, 9.0) for event in ("view", "a", "view", "c", "b", "c", "buy")]
     rows = [row(event=event, timestamp=at) for event, at in [*late, ("b", 8.9), ("buy", 8.9), ("b", 20.0)]]

@@ -167,8 +167,11 @@ def test_a_logarithm_of_negative_numbers_is_warned_of(capsys, tmp_path) -> None:
     print_report(manifest, str(tmp_path), as_json=True)
     assert capsys.readouterr().err.splitlines() == [
         f"warning: {feature}: expected numbers of at least 0 with log1p, but the least is {number}; all below 0 count "
-        "as 0. Where such a number says that none is known, leave it out of the table"
-        for feature, number in (("item.features.price", "-1"), ("session.context.features.hour", "-0.5"))
+        f"as 0. Where such a number says that none is known, leave it out of the {source}"
+        for feature, number, source in (
+            ("item.features.price", "-1", "table"),
+            ("session.context.features.hour", "-0.5", "log"),
+        )
     ]
 
 

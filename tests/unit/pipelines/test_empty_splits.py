@@ -48,6 +48,7 @@ def test_a_test_that_starts_after_the_log_fails_the_build() -> None:
     check_input(COUNTS, small_job(spec_of()))  # a small log may have none
 
 
+OTHERS = {"other\tview": 20, "other\tclick": 58, "other\ta": 20, "other\tx": 1}
 POSITIVE_EVENTS = "check sources.interactions.positive_events and the split"
 SESSION = "check session.min_history, session.gap and session.window"
 
@@ -56,6 +57,12 @@ SESSION = "check session.min_history, session.gap and session.window"
     ("counts", "cure"),
     [
         ({"filtered/not_positive": 100}, POSITIVE_EVENTS),
+        (
+            {"filtered/not_positive": 98, "rejected/bad_query_id": 2, "positive/clicked": 0} | OTHERS,
+            "expected events of sources.interactions.positive_events, but the good lines have others alone, most often "
+            "'click', 'a', 'view'; name those that count, upper and lower case as they are",
+        ),
+        ({"filtered/not_positive": 98, "filtered/duplicate": 2, "positive/buy": 1} | OTHERS, POSITIVE_EVENTS),
         (
             {"filtered/not_positive": 80, "filtered/outside_window": 19, "rejected/bad_query_id": 1},
             "compare the unit of their times with sources.interactions.timestamp_unit (us), and their days with "

@@ -225,10 +225,18 @@ ONE_OBJECT = (
         ({"lines/read": 9, "rejected/not_json": 9}, f"; {ONE_OBJECT}"),
         ({"lines/read": 9, "rejected/not_json": 4, "rejected/missing_query_id": 5}, ""),
         ({"lines/read": 9, "items/read": 9, "rejected/items/not_json": 9}, f"; items/{ONE_OBJECT}"),
-        ({"lines/read": 9, "items/read": 9, "rejected/items/bad_id": 9}, ""),
+        (
+            {"lines/read": 9, "items/read": 9, "rejected/items/bad_id": 9},
+            "; expected ids in a column item_id (sources.items.id)",
+        ),
+        (
+            {"lines/read": 100, "rejected/missing_item_id": 90, "rejected/missing_query_id": 1},
+            "; expected a column item_id (sources.interactions.item_id)",
+        ),
+        ({"lines/read": 100, "rejected/missing_item_id": 89, "rejected/missing_query_id": 2}, ""),
     ],
 )
-def test_what_a_file_of_json_lines_is_is_told_where_most_are_none(counts: dict[str, int], cure: str) -> None:
+def test_what_was_expected_is_told_where_most_lines_lack_the_same(counts: dict[str, int], cure: str) -> None:
     with pytest.raises(StageError) as caught:
         check(counts, SPEC)
     assert str(caught.value).partition("mend the input or the spec")[2] == cure
@@ -251,7 +259,7 @@ def test_a_bad_table_is_told_rather_than_the_lines_whose_items_it_lacks_therefor
         check(counts, SPEC_OF_HALF)
     assert str(caught.value) == (
         "sources.max_reject_ratio: 18 of 20 lines of the items are bad, more than 0.5 of them: items/bad_id 18; "
-        "see out/rejects/, mend the input or the spec"
+        "see out/rejects/, mend the input or the spec; expected ids in a column item_id (sources.items.id)"
     )
     few = counts | {"rejected/items/bad_id": 10}
     with pytest.raises(StageError, match=r"90 of 100 lines of the log are bad, .*: unknown_item 90;"):
