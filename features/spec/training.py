@@ -43,9 +43,9 @@ class Ssl(Section):
     """Weight of its loss, L_self; 0: plain two-tower, without this task. The default is the paper's method; README says
     where to begin with 0."""
     augmentation: Literal["cfm", "rfm", "dropout", "spread_out", "feature_dropout"] = "cfm"
-    """cfm: correlated feature masking. rfm: random feature masking. dropout: no masking, value dropout alone.
-    spread_out: both views are the item itself. feature_dropout: no L_self, the item's features are dropped in the
-    main task (FD)."""
+    """cfm: correlated feature masking. rfm: random feature masking, of as many features. dropout: no masking, value
+    dropout alone. spread_out: both views are the item itself. feature_dropout: no L_self, the item's features are
+    dropped in the main task (FD)."""
     complement: bool = True
     """The second view masks exactly what the first shows; false: it draws its own mask (rfm) or its own seed feature
     (cfm)."""
