@@ -98,7 +98,7 @@ def test_a_verb_is_ended_with_who_waits_for_it(verb: Callable[[str], None], tmp_
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_an_interrupt_while_a_verb_starts_ends_it(
-    number: signal.Signals, verb: Callable[[str], None], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    number: signal.Signals, verb: Callable[[str], None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     started_ones = []
 
