@@ -1,6 +1,7 @@
 """What a build reads: every file, found before the graph is built, and what follows from their sizes."""
 
 from dataclasses import dataclass, field
+from functools import cached_property
 
 from features.data_window import DataWindow
 from features.spec.features import MultivaluedFeature, SideName, VectorFeature
@@ -8,20 +9,16 @@ from features.spec.sources import Source
 from features.spec.spec import Spec
 from pipelines.aggregation.bigquery import find_bigquery
 from pipelines.aggregation.input_files import InputFile, NamedFile, find_files
+from pipelines.aggregation.json_bytes import json_bytes
 from pipelines.aggregation.partitions import PLACEHOLDER, Partition, TableDay, log_patterns, table_day
 from pipelines.aggregation.raw_directory import below_raw, refuse_unfinished_raw
+from pipelines.aggregation.tables import raw_tables
 from stage import storage
 from stage.errors import StageError, UsageError
 from stage.manifest import digest
 
 BYTES_PER_SHARD = 64 << 20
 """Of the log or a table, decompressed; a shard's lines, entities and examples are held in memory once."""
-COMPRESSION_RATIO = 6
-"""JSON lines to their gzip, or to Avro, about."""
-PARQUET_RATIO = 10
-"""JSON lines to the same rows as Parquet, about: 6 to 15 times with snappy or zstd."""
-CSV_RATIO = 2
-"""JSON lines to CSV, about: they name every field."""
 SHARDS_STEP = 8
 """Shards come in multiples of the trainer's usual number of input streams."""
 _CURE_OF_DAYS = (
@@ -42,6 +39,8 @@ class Inputs:
     """By {date}, of all sources."""
     table_days: dict[str, TableDay] = field(default_factory=dict)
     """Table in partitions by {date} -> the one that is read."""
+    vectors: dict[str, set[str]] = field(default_factory=dict)
+    """Table -> its columns that hold vectors."""
 
     @property
     def files(self) -> list[InputFile]:
@@ -69,19 +68,24 @@ class Inputs:
                 "--shards: expected a number, since the size of a log in BigQuery isn't known beforehand: one per "
                 f"{BYTES_PER_SHARD >> 20} MiB of log, about; build-dataset and run take it"
             )
-        largest = max(_decompressed(files) for files in (self.log, *self.tables.values()))
-        needed = -(-largest // BYTES_PER_SHARD)
+        needed = -(-max(self._sizes.values()) // BYTES_PER_SHARD)
         return wanted or SHARDS_STEP * max(1, -(-needed // SHARDS_STEP))
 
     @property
     def item_bytes(self) -> int | None:
-        """Size of the item table, decompressed, about; None where BigQuery holds it."""
-        return None if self.tables["items"][0].format == "bigquery" else _decompressed(self.tables["items"])
+        """Size of the item table as JSON lines, about; None where BigQuery holds it."""
+        return None if self.tables["items"][0].format == "bigquery" else self._sizes["items"]
 
     @property
     def needed_bytes(self) -> int:
         """Peak memory of a local build from them, about: 2 bytes for each of all rows in JSON lines, above 1.9 GB."""
-        return 1_900_000_000 + 2 * _decompressed(self.files)
+        return 1_900_000_000 + 2 * sum(self._sizes.values())
+
+    @cached_property
+    def _sizes(self) -> dict[str, int]:
+        """Source -> bytes of its rows as JSON lines, about."""
+        sources = {"interactions": self.log, **self.tables}
+        return {name: json_bytes(files, self.vectors.get(name, ())) for name, files in sources.items()}
 
 
 def find_inputs(spec: Spec, raw: str | None, *, window: DataWindow) -> Inputs:
@@ -129,7 +133,8 @@ def find_inputs(spec: Spec, raw: str | None, *, window: DataWindow) -> Inputs:
         if not found[name]:
             raise StageError(f"{key}: expected files of some day of the window, found none, and all are days_off")
         _check_lists(name, source, files=found[name], spec=spec)
-    return Inputs(found.pop("interactions"), found, partitions, table_days)
+    vectors = {name: set(table.vector_sizes) for name, table in raw_tables(spec).items()}
+    return Inputs(found.pop("interactions"), found, partitions, table_days=table_days, vectors=vectors)
 
 
 def _refuse_second_names(files: list[InputFile], taken: dict[str, str], *, pattern: str, key: str) -> None:
@@ -174,16 +179,3 @@ def _check_lists(name: str, source: Source, *, files: list[InputFile], spec: Spe
     csv = [file.path for file in files if file.format == "csv"]
     if lists and csv and source.list_separator is None:
         raise UsageError(f"sources.{name}.list_separator: expected one, since {lists[0]} has many values in {csv[0]}")
-
-
-def _decompressed(files: list[InputFile]) -> int:
-    """Bytes of the same rows in JSON lines, about."""
-    return sum(file.size * _ratio(file) for file in files)
-
-
-def _ratio(file: InputFile) -> int:
-    if file.format == "parquet":
-        return PARQUET_RATIO
-    if file.compression or file.format == "avro":
-        return COMPRESSION_RATIO
-    return CSV_RATIO if file.format == "csv" else 1

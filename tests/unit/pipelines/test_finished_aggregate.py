@@ -72,6 +72,16 @@ def test_a_dataset_says_what_the_aggregate_was_made_of_and_counted(tmp_path: Pat
     assert source.needed_bytes == 1_300_000_108  # 18 times the pairs and entities
 
 
+def test_vectors_of_an_aggregate_are_reckoned_by_their_numbers(tmp_path: Path) -> None:
+    spec = load_spec("synthetic", ["item.features.of_text={kind: vector, size: 256}"])
+    sizes = {"pairs/0.parquet": (100, 9), "entities/items-0.parquet": (2000, 1), "entities/items-1.parquet": (4000, 3)}
+    files = [File(name=name, size=size, sha256="", records=records) for name, (size, records) in sizes.items()]
+    made = Manifest(stage="aggregate", run_id="r", files=files)
+    source = take_up(str(tmp_path), made, spec=spec, target=Target("out", "r", 1), job_options={})
+    # 1,024 numbers, 40 bytes each; of 6,100 bytes 4,096 are theirs, and 18 times the 2,004 others.
+    assert source.needed_bytes == 1_300_000_000 + 40_960 + 36_072
+
+
 def test_a_local_build_from_one_that_will_not_fit_leaves_the_old_dataset(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

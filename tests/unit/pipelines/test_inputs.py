@@ -3,6 +3,9 @@
 import shutil
 from pathlib import Path
 
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from places import SAMPLE
 
@@ -317,3 +320,21 @@ def test_splits_that_have_no_line_are_wrong_use_before_the_input_is_looked_for(
         "error: --data-end: expected a time after 2009-07-05T00:00:00+00:00, where the test split begins (--test-start "
         "or split.test_start), got 2009-07-03T00:00:00+00:00\n"
     )
+
+
+def test_vectors_in_parquet_are_reckoned_by_their_numbers_and_in_json_lines_twice(tmp_path: Path) -> None:
+    numbers = np.random.default_rng(1).random((1000, 100))
+    (tmp_path / "log.jsonl").write_text('{"query": "q1", "item": "i1"}\n')
+    flags = ["item.features={item: {kind: id}, of_text: {kind: vector, size: 100}}", "query.features={q: {kind: id}}"]
+    flags += ["sources={interactions: {path: log.jsonl, timestamp: t}, items: {path: items*, id: item}}"]
+    spec = load_spec("synthetic", flags)
+    for kind in (pa.float32(), pa.float64()):
+        lists = pa.array(list(numbers), pa.list_(kind))
+        pq.write_table(pa.table({"item": [f"i{n}" for n in range(1000)], "of_text": lists}), tmp_path / "items.parquet")
+        # 40 bytes for each of 100,000 numbers; ids, and the file's own, are less than a twentieth.
+        of_table = find_inputs(spec, str(tmp_path), window=DataWindow()).needed_bytes - 1_900_000_000
+        assert 4_000_000 < of_table < 4_800_000
+    (tmp_path / "items.parquet").write_bytes(b"damaged")  # seven bytes, of ten bytes of JSON lines each, twice
+    assert find_inputs(spec, str(tmp_path), window=DataWindow()).needed_bytes == 1_900_000_000 + 2 * (30 + 70)
+    (tmp_path / "items.parquet").rename(tmp_path / "items.jsonl")
+    assert find_inputs(spec, str(tmp_path), window=DataWindow()).needed_bytes == 1_900_000_000 + 2 * (30 + 14)
