@@ -2,7 +2,7 @@
 
 from rich.table import Table
 
-from features.dataset import WITHOUT_ROW
+from features.dataset import EMPTY_HISTORY, WITHOUT_ROW
 from features.split import SPLITS
 from pipelines.aggregation.counts import rejects_of
 from pipelines.build_warnings import print_warnings
@@ -21,6 +21,8 @@ def print_report(manifest: Manifest, directory: str, *, as_json: bool) -> None:
     table = _table_of_lines(f"{manifest.stage.capitalize()} {directory}", manifest, made=sum(made.values()))
     for split, number in made.items():
         table.add_row(f"{split} {kind}", f"{number:,}")
+    if EMPTY_HISTORY in manifest.counts:
+        table.add_row("  with an empty history", f"{manifest.counts[EMPTY_HISTORY]:,}")
     _add_entities(table, manifest.counts)
     for vocabulary, terms in manifest.vocabularies.items():
         table.add_row(f"vocabulary {vocabulary}", f"{terms:,}")

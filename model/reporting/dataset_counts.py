@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from features.dataset import POSITIVE, WITHOUT_ROW
+from features.dataset import EMPTY_HISTORY, POSITIVE, WITHOUT_ROW
 from features.split import SPLITS
 from stage.manifest import Manifest
 
@@ -32,6 +32,7 @@ def count_dataset(manifest: Manifest) -> DatasetCounts:
     ]
     contents = [
         *((f"{split} examples", counts.get(f"examples/{split}", 0)) for split in SPLITS),
+        *([("examples with an empty history", counts[EMPTY_HISTORY])] if EMPTY_HISTORY in counts else []),
         ("queries", counts.get("queries", 0)),
         *([("queries without a row in the query table", counts[WITHOUT_ROW])] if WITHOUT_ROW in counts else []),
         ("items", counts.get("items", 0)),

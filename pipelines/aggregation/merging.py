@@ -8,6 +8,7 @@ from functools import partial
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from features.dataset import EMPTY_HISTORY
 from features.latest_lines import are_beyond_latest
 from features.pairs import cap_pairs, merge_lines, pair_counts, unknown_items
 from features.sessions import session_pairs
@@ -95,6 +96,8 @@ def count_by_split(pairs: pa.Table) -> dict[str, int]:
     counts["lines/kept"] = total(kept.column("count"))
     if lines := total(pairs.filter(thinned).column("count")):
         counts["filtered/thinned"] = lines
+    if "history" in kept.column_names and (empty := total(pc.equal(pc.list_value_length(kept.column("history")), 0))):
+        counts[EMPTY_HISTORY] = empty
     return counts
 
 

@@ -212,11 +212,12 @@ def test_a_recorded_spec_with_an_unknown_key_is_refused(stage, counts) -> None:
         print_report(manifest, "out", as_json=True)
 
 
-def test_the_report_counts_queries_without_a_row(capsys) -> None:
-    counts = OF_A_DATASET | {"queries": 1200, "queries/without_row": 1100}
+def test_the_report_counts_queries_without_a_row_and_empty_histories(capsys) -> None:
+    counts = OF_A_DATASET | {"queries": 1200, "queries/without_row": 1100, "histories/empty": 7}
     print_report(made("dataset", counts), "out", as_json=False)
     said = " ".join(capsys.readouterr().out.split())
     assert "without a row in the query table │ 1,100" in said
+    assert "with an empty history │ 7" in said
     assert "repeats" not in said, "each of the 9 lines is an example"
 
 

@@ -8,7 +8,7 @@ from small_specs import small_spec
 from features.interactions import LINES
 from features.pairs import one_by_one
 from pipelines.aggregation.lines_to_shuffle import lines_of_shard
-from pipelines.aggregation.merging import merge_shard
+from pipelines.aggregation.merging import count_by_split, merge_shard
 from pipelines.aggregation.packing import pack
 
 
@@ -32,3 +32,16 @@ def test_in_session_mode_a_user_s_examples_are_capped_though_no_step_comes_after
     merged = merge_shard(lines, spec, bounds=None, known=pa.array([True] * 4))
     assert sorted(merged.pairs["item_id"].to_pylist()) == ["c", "d"]
     assert merged.counts == {"filtered/over_cap": 2}
+
+
+def test_examples_of_users_without_a_history_are_counted():
+    rows = [
+        {"query_id": user, "item_id": item, "event": "e", "timestamp": datetime(2024, 1, day), "place": day}
+        for day, (user, item) in enumerate([("u", "a"), ("v", "a"), ("u", "b"), ("w", "c")], start=1)
+    ]
+    for least, told in ((0, {"lines/kept": 4, "histories/empty": 3}), (1, {"lines/kept": 1})):
+        split = {"method": "query_hash", "validation": 0, "test": 0}
+        spec = small_spec(log={"timestamp": "at"}, split=split, session={"min_history": least})
+        lines = lines_of_shard([pack(one_by_one(pa.Table.from_pylist(rows, LINES)))], spec)
+        counts = count_by_split(merge_shard(lines, spec, bounds=None, known=pa.array([True] * 4)).pairs)
+        assert {name: number for name, number in counts.items() if not name.startswith("pairs/")} == told

@@ -29,11 +29,13 @@ def test_what_a_build_did_not_count_is_none():
 
 def test_what_a_build_warns_of_is_shown():
     counts = {"lines/read": 90, "positive/View": 0, "positive/a/b_c": 70, "queries": 12, "queries/without_row": 11}
+    counts["histories/empty"] = 5
     found = count_dataset(Manifest(stage="dataset", run_id="r", counts=counts))
     assert found.positive == [("View", 0), ("a/b_c", 70)]
     place = found.contents.index(("queries", 12))
     assert found.contents[place + 1] == ("queries without a row in the query table", 11)
+    assert found.contents[place - 1] == ("examples with an empty history", 5)
     all_have_one = count_dataset(Manifest(stage="dataset", run_id="r", counts={"queries/without_row": 0}))
     assert ("queries without a row in the query table", 0) in all_have_one.contents
     without = count_dataset(Manifest(stage="dataset", run_id="r", counts={"queries": 12}))
-    assert (without.positive, [name for name, _ in without.contents if "row" in name]) == ([], [])
+    assert (without.positive, [name for name, _ in without.contents if "row" in name or "history" in name]) == ([], [])
