@@ -40,8 +40,9 @@ from model.training.stream_files import stream_files
 from model.training.tf_config import read_tf_config
 from model.training.training_end import describe_end
 from model.training.training_history import History, best_entry, best_of, read_history
-from model.training.training_loop import LOGS, TrainingLoop
+from model.training.training_loop import TrainingLoop
 from model.training.training_step import TrainingStep
+from model.training.training_summaries import LOGS
 from model.training.validation import make_validation
 from model.training.warm_start import carry_over, open_warm_start
 from model.training.workers import Workers, connect

@@ -1,13 +1,11 @@
 """The loop around the training step: batches, validation, the best weights, checkpoints, progress."""
 
-import math
 import sys
-import time
 from collections.abc import Callable, Mapping, Sequence
+from typing import NoReturn, TypeAlias
 
-import numpy as np
-import numpy.typing as npt
 import tensorflow as tf
+from tqdm import tqdm
 
 from features.dataset import Dataset
 from features.spec.spec import Spec
@@ -24,15 +22,16 @@ from model.training.steps_at_once import steps_at_once
 from model.training.training_end import is_out_of_patience
 from model.training.training_examples import TrainingExamples, training_examples
 from model.training.training_history import History, best_of, write_history
+from model.training.training_pace import TrainingPace
 from model.training.training_step import DIVERGES_AT, LOSSES, TrainingStep
+from model.training.training_summaries import summary_writer, write_steps, write_validation
 from model.training.workers import Workers
 from stage import progress, storage
 from stage.errors import Interrupted, StageError
 from stage.interrupts import check_interrupted, was_interrupted
 from stage.output import check_own
 
-LOGS = "logs"
-"""TensorBoard's."""
+_TakeSteps: TypeAlias = Callable[[int], tf.Tensor]
 _REPORT_EVERY = 50
 _LISTEN_EVERY = 10
 _OF_THIS_WORKER = (
@@ -93,8 +92,7 @@ class TrainingLoop:
         self._history: History = []
         self._saved: tuple[int, int] | None = None
         """Of the latest checkpoint, as `_stands` has it."""
-        self._seconds = 0.0  # of training since the last validation
-        self._steps = 0
+        self._pace = TrainingPace(spec.train.batch_size)
 
     def run(self) -> History:
         """Trains.
@@ -141,57 +139,63 @@ class TrainingLoop:
         return self._history
 
     def _run(self) -> None:
-        train, step = self._spec.train, self._step()
-        take_steps: Callable[[int], tf.Tensor] | None = None
-        seconds_a_step = math.inf  # of the latest call
-        due_every = [self._validate_every, train.checkpoint_every or _LISTEN_EVERY, _LISTEN_EVERY, _REPORT_EVERY]
-        due_at = [self._last_step, self._ssl_steps or 0]
-        writer = tf.summary.create_noop_writer()
-        if self._workers.is_chief:
-            writer = tf.summary.create_file_writer(storage.join(self._output, LOGS))
-        if self._ranks_start and step == 0 and not self._history:
-            with writer.as_default():
+        with summary_writer(self._output, is_chief=self._workers.is_chief).as_default():
+            if self._ranks_start and self._stands() == (0, 0):
                 self._record()
-            self._tell_start()
-        examples = [] if self._is_over(step) else self._examples()
-        shown = progress.bar(
-            total=self._last_step * train.batch_size,
-            unit="examples",
-            description="train",
-            initial=step * train.batch_size,
+                self._tell_start()
+            examples = [] if self._is_over() else self._examples()
+            size = self._spec.train.batch_size
+            total, done = self._last_step * size, self._step() * size
+            with progress.bar(total=total, unit="examples", description="train", initial=done) as shown:
+                take_steps: _TakeSteps | None = None
+                while self._goes_on():
+                    if take_steps is None or self._step() == self._ssl_steps:
+                        take_steps = self._steps_from_here(examples)
+                    self._take(take_steps, shown)
+                shown.total = shown.n  # else a training that patience ends looks like an abort
+
+    def _goes_on(self) -> bool:
+        """Does what is due before the next step, and says whether there is one."""
+        step = self._step()
+        if self._validates_at(step) and step not in (entry["step"] for entry in self._history):
+            self._record()
+        if self._is_over():
+            self._refuse_bad_loss()
+            self._save()
+            return False
+        # A bad loss is refused where all workers look for one; here the chief alone would leave.
+        if self._workers.is_chief and self._checkpoints.is_due(step) and not self._is_bad():
+            self._save()
+        check_interrupted()
+        if step % _LISTEN_EVERY == 0:
+            self._workers.stop_if_interrupted()
+        return True
+
+    def _take(self, take_steps: _TakeSteps, shown: "tqdm[NoReturn]") -> None:
+        """Takes steps until something else is due, and shows them."""
+        train = self._spec.train
+        count = steps_at_once(
+            self._step(),
+            due_every=[self._validate_every, train.checkpoint_every or _LISTEN_EVERY, _LISTEN_EVERY, _REPORT_EVERY],
+            due_at=[self._last_step, self._ssl_steps or 0],
+            seconds_a_step=self._pace.seconds_a_step,
         )
-        with shown, writer.as_default():
-            while True:
-                if self._validates_at(step) and step not in (entry["step"] for entry in self._history):
-                    self._record()
-                if self._is_over(step):
-                    self._refuse_bad_loss()
-                    self._save()
-                    shown.total = shown.n  # else a training that patience ends looks like an abort
-                    return
-                # A bad loss is refused where all workers look for one; here the chief alone would leave.
-                if self._workers.is_chief and self._checkpoints.is_due(step) and not self._is_bad():
-                    self._save()
-                check_interrupted()
-                if step % _LISTEN_EVERY == 0:
-                    self._workers.stop_if_interrupted()
-                if take_steps is None or step == self._ssl_steps:
-                    take_steps = self._steps_from(step, examples)
-                count = steps_at_once(step, due_every=due_every, due_at=due_at, seconds_a_step=seconds_a_step)
-                started = time.perf_counter()
-                losses = take_steps(count)
-                step = self._step()
-                seconds = time.perf_counter() - started
-                seconds_a_step = seconds / count
-                self._seconds += seconds
-                self._steps += count
-                if shown.n == shown.initial:
-                    shown.unpause()  # before the first step all is traced, which would promise hours
-                shown.update(count * train.batch_size)
-                if step % _REPORT_EVERY == 0 or self._validates_at(step):
-                    self._refuse_bad_loss()
-                    self._report(losses.numpy(), step)
-                    shown.set_postfix(loss=f"{losses[0]:.3f}", refresh=False)
+        with self._pace.timing(count):
+            losses = take_steps(count)
+            step = self._step()  # which waits for them
+        if shown.n == shown.initial:
+            shown.unpause()  # before the first step all is traced, which would promise hours
+        shown.update(count * train.batch_size)
+        if step % _REPORT_EVERY == 0 or self._validates_at(step):
+            self._refuse_bad_loss()
+            write_steps(
+                self._training,
+                self._two_tower,
+                losses=losses.numpy(),
+                learning_rate=train.learning_rate,
+                examples_a_second=self._pace.examples_a_second,
+            )
+            shown.set_postfix(loss=f"{losses[0]:.3f}", refresh=False)
 
     def _examples(self) -> list[TrainingExamples]:
         """What each replica of this process reads."""
@@ -202,8 +206,8 @@ class TrainingLoop:
             for number in self._workers.local_replicas
         ]
 
-    def _steps_from(self, step: int, examples: Sequence[TrainingExamples]) -> Callable[[int], tf.Tensor]:
-        """The training's steps over the batches from one on, as far as the SSL task goes."""
+    def _steps_from_here(self, examples: Sequence[TrainingExamples]) -> _TakeSteps:
+        """The training's steps over the batches that come, as far as the SSL task goes."""
         return self._training.over(
             prepared_batches(
                 examples,
@@ -211,14 +215,14 @@ class TrainingLoop:
                 two_tower=self._two_tower,
                 spec=self._spec,
                 groups=self._groups,
-                start_step=step,
+                start_step=self._step(),
                 local_replicas=self._workers.local_replicas,
                 replicas=self._workers.replicas,
             )
         )
 
-    def _is_over(self, step: int) -> bool:
-        return step >= self._last_step or is_out_of_patience(self._history, self._spec.train.patience)
+    def _is_over(self) -> bool:
+        return self._step() >= self._last_step or is_out_of_patience(self._history, self._spec.train.patience)
 
     def _validates_at(self, step: int) -> bool:
         """Every so often, and at the end."""
@@ -244,12 +248,10 @@ class TrainingLoop:
         totals = self._training.totals.numpy().tolist()
         entry |= {name: total / (step - before) if step else None for name, total in zip(LOSSES, totals, strict=True)}
         entry |= metrics
-        entry["examples/s"] = self._rate()
+        entry["examples/s"] = self._pace.examples_a_second
         check_own(self._output, run_id=self._run_id)
         write_history(self._output, [*self._history, entry])
-        for name, value in metrics.items():
-            if value is not None:
-                tf.summary.scalar(f"validation/{name}", value, step=step)
+        write_validation(metrics, step=step)
         return entry
 
     def _tell_start(self) -> None:
@@ -271,20 +273,7 @@ class TrainingLoop:
     def _start_totals(self) -> None:
         """What is counted from one validation to the next starts anew."""
         self._training.totals.assign(tf.zeros_like(self._training.totals))
-        self._seconds, self._steps = 0.0, 0
-
-    def _report(self, losses: npt.NDArray[np.float32], step: int) -> None:
-        for name, value in zip(LOSSES, losses.tolist(), strict=True):
-            tf.summary.scalar(f"train/{name}", value, step=step)
-        tf.summary.scalar("train/examples_per_second", self._rate(), step=step)
-        tf.summary.scalar("train/learning_rate", self._spec.train.learning_rate, step=step)
-        for part, norm in zip(("rows", "dense"), self._training.gradient_norms.numpy().tolist(), strict=True):
-            tf.summary.scalar(f"train/gradient_norm_{part}", norm, step=step)
-        for name in self._two_tower.log_temperatures:
-            tf.summary.scalar(f"train/temperature_{name}", self._two_tower.temperature(name), step=step)
-
-    def _rate(self) -> float:
-        return self._steps * self._spec.train.batch_size / self._seconds if self._seconds else 0.0
+        self._pace.restart()
 
     def _step(self) -> int:
         return int(self._training.step.numpy())

@@ -53,7 +53,7 @@ def test_a_training_takes_several_steps_a_call_and_counts_each(tiny_dataset, tmp
     monkeypatch.setattr(TrainingStep, "over", noted)
     monkeypatch.setattr("model.training.training_loop.progress.bar", noted_bar)
     clock = count(0, 0.25)  # seconds that a call takes, whatever it does
-    monkeypatch.setattr("model.training.training_loop.time", SimpleNamespace(perf_counter=clock.__next__))
+    monkeypatch.setattr("model.training.training_pace.time", SimpleNamespace(perf_counter=clock.__next__))
     # The SSL task ends after 12.8 steps.
     keys = ("train.validate_every=9", "train.checkpoint_every=7", "train.patience=null", "ssl.decay_epochs=1.6")
     history = train(tiny_dataset, training_spec(tiny_dataset, *keys), output=str(tmp_path / "model"))

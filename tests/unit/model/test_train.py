@@ -329,7 +329,7 @@ def test_without_validation_pairs_the_last_weights_are_the_best(make_dataset, tm
     monkeypatch.setattr(Checkpoints, "save", lambda *given: saved.append(int(given[1].step)) or save(*given))
     monkeypatch.setattr("model.training.training_loop._REPORT_EVERY", 1)
     # A step takes a second.
-    monkeypatch.setattr("model.training.training_loop.time", SimpleNamespace(perf_counter=count().__next__))
+    monkeypatch.setattr("model.training.training_pace.time", SimpleNamespace(perf_counter=count().__next__))
     keys = ("train.checkpoint_every=2", "train.validate_every=4", "train.optimizer=adagrad")
     spec = training_spec(dataset, "train.epochs=1", "ssl.alpha=0", *keys)
     history = train(dataset, spec, output=str(tmp_path / "model"))
