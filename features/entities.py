@@ -12,7 +12,7 @@ COUNT_COLUMNS = ("train_count", "full_train_count")
 
 
 def table_columns(source: TableSource, *sides: Side) -> pa.Schema:
-    """The columns of a raw table that these sides read, as `features.parsing.json_lines` takes them."""
+    """The columns of a raw table that these sides read, as readers of all formats take them."""
     columns: dict[str, pa.DataType] = {source.id: pa.string()}
     if source.title is not None:
         columns[source.title] = pa.string()

@@ -62,7 +62,7 @@ REJECTS = pa.schema([("reason", pa.string()), ("place", pa.int64()), ("lines", p
 
 
 def raw_columns(source: InteractionSource, context: Side) -> pa.Schema:
-    """A raw log's columns that are read, as `features.parsing.json_lines` takes them; a context's may be absent."""
+    """A raw log's columns that are read, as readers of all formats take them; a context's may be absent."""
     columns = {name: pa.field(name, pa.string()) for name in (source.query_id, source.item_id)}
     if source.event is not None:
         columns[source.event] = with_truth_values(pa.field(source.event, pa.string()))
@@ -154,8 +154,8 @@ def reject_bad_lines(bad: list[BadLine], first_place: int) -> pa.Table:
     """Lines that gave no row, schema REJECTS.
 
     Args:
-        bad: As `features.parsing.json_lines` found them.
-        first_place: Place of the block's first byte.
+        bad: As a reader of any format found them.
+        first_place: That of the first line that was read with them, which their offsets count from.
     """
     return pa.table(
         [

@@ -11,6 +11,8 @@ def index_among(values: pa.Array | pa.ChunkedArray, known: pa.Array) -> npt.NDAr
 
     Args:
         values: [n], may hold nulls.
-        known: Of the same type; distinct.
+        known: Of the same type, or large strings where the values are strings; distinct.
     """
+    if pa.types.is_large_string(known.type):
+        values = values.cast(known.type)
     return pc.fill_null(pc.index_in(values, value_set=known), -1).to_numpy().astype(np.int64)

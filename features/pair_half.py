@@ -43,7 +43,7 @@ class Learned:
     """What pairs are encoded by."""
 
     vocabularies: Mapping[str, pa.Array]
-    """Each of `pair_vocabularies` -> its terms in the order of their codes, string [m]."""
+    """Each of `pair_vocabularies` -> its terms in the order of their codes, large string [m]."""
     constants: Mapping[str, npt.NDArray[np.float64]]
     """Each numeric feature of the pair by its key -> [CONSTANTS]."""
 

@@ -145,7 +145,7 @@ def digest_terms(terms: list[bytes]) -> str:
 
 
 def read_terms(transform_directory: str, vocabulary: str) -> pa.Array:
-    """The terms of a vocabulary in the order of their codes, binary [n].
+    """The terms of a vocabulary in the order of their codes, large binary [n], since they may be more than 2 GiB.
 
     Raises:
         StageError: If the file can't be read.
@@ -153,4 +153,4 @@ def read_terms(transform_directory: str, vocabulary: str) -> pa.Array:
     content = storage.read_bytes(vocabulary_file(transform_directory, vocabulary))
     # Lines as TensorFlow counts them: a carriage return ends none. By Arrow, since an object of
     # Python's for each takes far more.
-    return pc.split_pattern(pa.array([content], pa.large_binary()), b"\n").values[:-1].cast(pa.binary())
+    return pc.split_pattern(pa.array([content], pa.large_binary()), b"\n").values[:-1]

@@ -48,7 +48,7 @@ def hashed_rows(spec: Spec, vocabularies: dict[str, int], *, transform_directory
     found = {}
     for vocabulary, table in spec.model.hashed_tables.items():
         count = vocabularies.get(vocabulary, 0)  # none of hashed text, whose codes are all buckets
-        terms = read_terms(transform_directory, vocabulary)[:count] if count else pa.array([], pa.binary())
+        terms = read_terms(transform_directory, vocabulary)[:count] if count else pa.array([], pa.large_binary())
         found[vocabulary] = HashedRows(table.rows, rows_of_terms(terms, table, buckets=codes[vocabulary] - count))
     return found
 
@@ -60,7 +60,7 @@ def rows_of_terms(terms: pa.Array, table: HashedTable, *, buckets: int) -> npt.N
     row in a row.
 
     Args:
-        terms: binary [terms], in the order of their codes.
+        terms: large binary [terms], in the order of their codes.
         table: The spec's.
         buckets: Codes behind those of the terms, of unknown terms or of hashed text.
 
@@ -68,7 +68,7 @@ def rows_of_terms(terms: pa.Array, table: HashedTable, *, buckets: int) -> npt.N
         [terms + buckets, H] in [0, R).
     """
     # No term has a newline in it.
-    keys = pa.concat_arrays([terms, pa.array([f"\n{bucket}".encode() for bucket in range(buckets)], pa.binary())])
+    keys = pa.concat_arrays([terms, pa.array([f"\n{bucket}".encode() for bucket in range(buckets)], pa.large_binary())])
     # One hash is mixed, since XXH3 of seeds 0 and 1 gives many pairs of texts of 1 to 3 or 8 bytes the same two hashes,
     # one the other way round: 800 of the terms 000 to 999 shared all of their rows with another, of any number of rows.
     base = hash_texts(keys, 0)

@@ -11,6 +11,8 @@ import numpy as np
 import numpy.typing as npt
 import tensorflow as tf
 
+from features.ranges import offsets, ranges
+
 Array: TypeAlias = npt.NDArray[Any]
 Rows: TypeAlias = tuple[Array, npt.NDArray[np.int64]]
 """Values, and of how many rows [B] have how many each."""
@@ -35,15 +37,13 @@ def in_order(parts: Sequence[Rows], order: npt.NDArray[np.int64]) -> tf.RaggedTe
         order: [N], of the rows of all parts.
     """
     lengths = np.concatenate([of_part for _, of_part in parts])
-    splits = _splits(lengths[order])
+    splits = offsets(lengths[order])
     starts = np.empty_like(lengths)
     starts[order] = splits[:-1]
     values = _empty([int(splits[-1]), *parts[0][0].shape[1:]], parts[0][0].dtype)
     row = 0
     for part, of_part in parts:
-        # A value stays as far behind its row's start as it was.
-        moved = starts[row : row + len(of_part)] - (np.cumsum(of_part) - of_part)
-        values[np.arange(len(part)) + np.repeat(moved, of_part)] = part
+        values[ranges(starts[row : row + len(of_part)], of_part)] = part
         row += len(of_part)
     return tf.RaggedTensor.from_row_splits(_shared(values), splits, validate=False)
 
@@ -53,7 +53,7 @@ def joined(parts: Sequence[Any]) -> tf.Tensor | tf.RaggedTensor:
     if isinstance(parts[0], tuple):
         values, lengths = zip(*parts, strict=True)
         return tf.RaggedTensor.from_row_splits(
-            joined(values), joined([_splits(np.concatenate(lengths))]), validate=False
+            joined(values), joined([offsets(np.concatenate(lengths))]), validate=False
         )
     whole = _empty([sum(map(len, parts)), *parts[0].shape[1:]], parts[0].dtype)
     return _shared(np.concatenate(parts, out=whole))
@@ -65,10 +65,6 @@ def rows_where(rows: Array | Rows, mask: npt.NDArray[np.bool_]) -> Array | Rows:
         values, lengths = rows
         return values[np.repeat(mask, lengths)], lengths[mask]
     return rows[mask]
-
-
-def _splits(lengths: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
-    return np.concatenate([[0], np.cumsum(lengths)])
 
 
 def _empty(shape: Sequence[int], dtype: npt.DTypeLike) -> Array:

@@ -111,10 +111,7 @@ def _rows(values: tf.Tensor, splits: NDArray[np.int64]) -> tf.RaggedTensor:
 
 
 def embedding_scorer(queries: Embeddings, corpus: Embeddings, *, model: str | None = None) -> Scorer:
-    """Scores by inner product.
-
-    TensorFlow multiplies, not numpy: equal items get equal scores wherever they lie in the corpus, so their ties are
-    seen; OpenBLAS gave them scores that differ in the last bits, by place (measured).
+    """Scores by inner product, of equal embeddings once, so that equal items tie wherever they lie in the corpus.
 
     Args:
         queries: [Q, D].
@@ -146,7 +143,8 @@ def embedding_scorer(queries: Embeddings, corpus: Embeddings, *, model: str | No
 def _distinct(corpus: Embeddings) -> tuple[Indices, Indices | None]:
     """A row of each different embedding, and where among these each item's is; None where all differ.
 
-    A product may add up its last columns in another order than the others, and equal items would not tie.
+    A product may add up its last columns in another order than the others, and equal items would not tie: OpenBLAS
+    gave them scores that differ in the last bits, by place (measured).
     """
     positive_zeros = np.add(corpus, np.float32(0), order="C")  # -0 becomes 0
     as_bytes = positive_zeros.view(np.dtype((np.void, corpus.dtype.itemsize * corpus.shape[1])))[:, 0]

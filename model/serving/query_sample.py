@@ -20,7 +20,7 @@ from stage.errors import StageError
 def sample_queries(
     two_tower: TwoTower, model: FinishedModel, *, dataset: Dataset, settings: Evaluate, most: int
 ) -> Embeddings:
-    """Embeds the queries of the first examples of the last split that has any, whose order is that of a hash.
+    """Embeds the queries of the first examples of test, else of validation, else of training; a hash has ordered them.
 
     Args:
         two_tower: Its towers.

@@ -118,7 +118,7 @@ def _converted(value: Any, feature: Feature | None) -> tuple[float | str | list[
     if isinstance(feature, VectorFeature):
         return as_vector(value, feature.size), f"a list of {feature.size} numbers"
     if isinstance(feature, NumericFeature):
-        if isinstance(value, Decimal):  # as Parquet has it, which a build takes too
+        if isinstance(value, Decimal) and not value.is_snan():  # as Parquet has it, which a build takes too
             value = float(value)
         return value if isinstance(value, int | float) and not isinstance(value, bool) else None, "a number"
     if is_list(feature):

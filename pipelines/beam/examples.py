@@ -82,7 +82,7 @@ def write_examples(
 
 def _read_vocabularies(_: TransformOutput, folder: str, *, names: list[str]) -> dict[str, Packed]:
     """The terms of vocabularies, in the order of their codes, once transform/ is whole."""
-    return {name: pack(pa.table({"term": read_terms(folder, name).cast(pa.string())})) for name in names}
+    return {name: pack(pa.table({"term": read_terms(folder, name).cast(pa.large_string())})) for name in names}
 
 
 def _send_items(element: CoGrouped) -> Iterable[Keyed]:

@@ -41,7 +41,7 @@ def test_codes_are_places_in_the_vocabularies_and_what_these_lack_is_left_out(ro
 
     table = pa.Table.from_pylist([dict.fromkeys(SCHEMA.names) | row for row in rows], schema=SCHEMA).combine_chunks()
     names = {"item_song": songs} | dict.fromkeys(("pair_device", "pair_tags", "pair_search"), terms)
-    learned = Learned({name: pa.array(found, pa.string()) for name, found in names.items()}, {})
+    learned = Learned({name: pa.array(found, pa.large_string()) for name, found in names.items()}, {})
     chunks = [chunk.to_pylist() for chunk in encode_pairs(table, SPEC, learned=learned, rows_at_once=rows_at_once)]
     assert all(len(chunk) == rows_at_once for chunk in chunks[:-1])
     records = [record for chunk in chunks for record in chunk]

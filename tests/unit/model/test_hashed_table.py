@@ -25,7 +25,7 @@ HASHED = "model.hashed_tables={page: {rows: 20}, item_words: {rows: 5, hashes: 3
 
 
 def _terms(*terms):
-    return pa.array([term.encode() for term in terms], pa.binary())
+    return pa.array([term.encode() for term in terms], pa.large_binary())
 
 
 def test_rows_are_hashes_of_the_term_and_behind_them_of_the_bucket():

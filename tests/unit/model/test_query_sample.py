@@ -20,7 +20,7 @@ def sample(dataset: Dataset, two_tower: TwoTower) -> np.ndarray:
     return sample_queries(two_tower, model, dataset=dataset, settings=dataset.spec.evaluate, most=7)
 
 
-def test_they_are_the_first_ones_of_the_first_split_that_has_any(make_dataset: Callable[..., Dataset]) -> None:
+def test_they_are_the_first_ones_of_test_else_validation_else_training(make_dataset: Callable[..., Dataset]) -> None:
     dataset = make_dataset(files=1)
     two_tower = TwoTower(dataset.spec, dataset.manifest.vocabularies)
     splits: tuple[SplitName, ...] = ("test", "validation", "train")

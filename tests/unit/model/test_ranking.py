@@ -11,7 +11,9 @@ from hypothesis import strategies as st
 from peak_memory import with_peak
 
 from model.ranking import ranking
+from model.ranking.metrics import Indices
 from model.ranking.ranking import embed, embedding_scorer, rank_pairs
+from model.ranking.scores import Embeddings
 from model.ranking.split_pairs import SplitPairs
 from stage.errors import StageError
 
@@ -152,6 +154,19 @@ def test_equal_embeddings_tie_wherever_they_lie(queries: int, items: int) -> Non
     pairs = split_pairs([(q, q % items) for q in range(queries)], queries=queries, items=items, excluded=set())
     scorer = embedding_scorer(random.standard_normal((queries, 128)).astype(np.float32), twins)
     assert set(rank_pairs(pairs, scorer).last_rank) == {float(items)}
+
+
+def test_equal_embeddings_are_multiplied_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    multiplied: list[int] = []
+
+    def transposed(corpus: Embeddings, rows: Indices) -> tf.Tensor:
+        multiplied.append(len(rows))
+        return tf.transpose(corpus[rows])
+
+    monkeypatch.setattr(ranking, "_transposed", transposed)
+    embedding_scorer(np.ones((1, 8), np.float32), np.ones((37, 8), np.float32))
+    embedding_scorer(np.ones((1, 8), np.float32), np.eye(8, dtype=np.float32))
+    assert multiplied == [1, 8]
 
 
 def test_zeros_of_either_sign_tie() -> None:

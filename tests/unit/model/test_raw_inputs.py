@@ -186,6 +186,7 @@ def test_scalars_and_arrays_of_numpy_are_taken_as_python_s(spec_of_apps: Any) ->
         ("tags", 7, "a list of texts, or of integers"),
         ("size", True, "a number"),
         ("size", "3", "a number"),
+        ("size", Decimal("sNaN"), "a number"),
     ],
 )
 def test_values_of_another_kind_are_refused(spec_of_apps: Any, name: str, value: object, wanted: str) -> None:

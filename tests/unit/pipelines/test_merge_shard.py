@@ -34,14 +34,19 @@ def test_in_session_mode_a_user_s_examples_are_capped_though_no_step_comes_after
     assert merged.counts == {"filtered/over_cap": 2}
 
 
-def test_examples_of_users_without_a_history_are_counted():
+def test_examples_with_an_empty_history_are_counted():
     rows = [
         {"query_id": user, "item_id": item, "event": "e", "timestamp": datetime(2024, 1, day), "place": day}
         for day, (user, item) in enumerate([("u", "a"), ("v", "a"), ("u", "b"), ("w", "c")], start=1)
     ]
-    for least, told in ((0, {"lines/kept": 4, "histories/empty": 3}), (1, {"lines/kept": 1})):
+    of_all = {"lines/kept": 4, "histories/empty": 3}
+    for least, gap, told in (
+        (0, None, of_all),
+        (0, 86_400, of_all | {"histories/empty": 4}),
+        (1, None, {"lines/kept": 1}),
+    ):
         split = {"method": "query_hash", "validation": 0, "test": 0}
-        spec = small_spec(log={"timestamp": "at"}, split=split, session={"min_history": least})
+        spec = small_spec(log={"timestamp": "at"}, split=split, session={"min_history": least, "gap": gap})
         lines = lines_of_shard([pack(one_by_one(pa.Table.from_pylist(rows, LINES)))], spec)
         counts = count_by_split(merge_shard(lines, spec, bounds=None, known=pa.array([True] * 4)).pairs)
         assert {name: number for name, number in counts.items() if not name.startswith("pairs/")} == told
