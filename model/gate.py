@@ -43,13 +43,13 @@ def main(argv: Sequence[str]) -> None:
     """Runs the command.
 
     Raises:
-        StageError: If a model or the dataset isn't whole, they don't fit each other, or the candidate isn't of it.
+        StageError: If a model or the dataset isn't whole, they don't fit each other, or the challenger isn't of it.
         UsageError: If an option or a key is wrong.
     """
     options = make_parser().parse_args(argv)
     dataset = Dataset.open(options.dataset, verify=options.verify)
-    candidate = FinishedModel.open(options.model, verify=options.verify)
-    spec = spec_of(candidate.manifest, options.model, overrides=options.overrides, verb="gate")
+    challenger = FinishedModel.open(options.model, verify=options.verify)
+    spec = spec_of(challenger.manifest, options.model, overrides=options.overrides, verb="gate")
     # Before the models are read: if another is published meanwhile, publish --after refuses rather than not.
     number = served_number(options.published)
     served = served_models(options.published)
@@ -57,12 +57,14 @@ def main(argv: Sequence[str]) -> None:
         print(f"{nothing}: the model is judged as a first one", file=sys.stderr, flush=True)
     among = None if options.candidates is None else read_candidates(options.candidates, dataset)
     champion, verdict = gate(
-        candidate, dataset=dataset, served=served, spec=spec, candidates=among, verify=options.verify
+        challenger, dataset=dataset, served=served, spec=spec, candidates=among, verify=options.verify
     )
     if options.json:
         said = _to_json(verdict, options.model, champion=champion, served=number)
         of_number = next((one for one in served if one.number == number), None)
-        said |= {"served_model": _to_export_again(of_number, verdict, candidate=candidate.manifest, champion=champion)}
+        said |= {
+            "served_model": _to_export_again(of_number, verdict, challenger=challenger.manifest, champion=champion)
+        }
         print(json.dumps(said | ({} if among is None else {"candidates": among.to_json()}), allow_nan=False))
     else:
         ranked = "" if among is None else f", exact ranking of {len(among.ids):,} candidates"
@@ -70,7 +72,7 @@ def main(argv: Sequence[str]) -> None:
 
 
 def gate(
-    candidate: FinishedModel,
+    challenger: FinishedModel,
     *,
     dataset: Dataset,
     served: Sequence[Published],
@@ -78,13 +80,13 @@ def gate(
     candidates: Candidates | None = None,
     verify: bool = False,
 ) -> tuple[Published | None, Verdict]:
-    """Ranks the test split by the candidate and by the champion, if there is one, and decides.
+    """Ranks the test split by the challenger and by the champion, if there is one, and decides.
 
     Args:
-        candidate: The new model.
+        challenger: The new model.
         dataset: What it was trained on.
         served: The published model that is served and those before it, newest first.
-        spec: The candidate's, with the sections gate and evaluate as wanted.
+        spec: The challenger's, with the sections gate and evaluate as wanted.
         candidates: The items that are ranked; None: all.
         verify: Compare the SHA-256 of every file of the champion.
 
@@ -94,16 +96,16 @@ def gate(
     Raises:
         StageError: As `main`.
     """
-    if candidate.manifest.inputs.get("dataset") != dataset.manifest.content_digest:
+    if challenger.manifest.inputs.get("dataset") != dataset.manifest.content_digest:
         raise StageError(
-            f"{candidate.directory}: expected a model trained on {dataset.directory}, since another may know its test "
+            f"{challenger.directory}: expected a model trained on {dataset.directory}, since another may know its test "
             "split"
         )
-    if served and (ends := served[0].later_ends(candidate.manifest)):
+    if served and (ends := served[0].later_ends(challenger.manifest)):
         mine, theirs = ends
         print(f"{served[0].directory}: its data ends at {mine}, after the new model's ({theirs})", file=sys.stderr)
         return None, Verdict("older_interval", {})
-    champion = find_champion(served, dataset, other_than=candidate.manifest)
+    champion = find_champion(served, dataset, other_than=challenger.manifest)
     split = read_split_to_rank(dataset, "test", settings=spec.evaluate, candidates=candidates)
     on_offer = len(split.corpus) if candidates is None else len(candidates.ids)
     ranked = min(split.pairs.most_candidates(), on_offer)
@@ -112,7 +114,7 @@ def gate(
         warn_if_chance_reaches(spec.gate.floor, items=ranked)
     against = None if champion is None else _rank(open_model(champion, verify=verify), split)
     verdict = decide(
-        _rank(candidate, split),
+        _rank(challenger, split),
         against,
         slices=split.slices,
         users=split.pairs.users(),
@@ -127,11 +129,11 @@ def _rank(model: FinishedModel, split: SplitToRank) -> RankedSplit:
     return rank_pairs(split.pairs, scorer, among=split.among)
 
 
-def _to_json(verdict: Verdict, candidate: str, *, champion: Published | None, served: int | None) -> dict[str, Any]:
+def _to_json(verdict: Verdict, challenger: str, *, champion: Published | None, served: int | None) -> dict[str, Any]:
     return {
         "publish": verdict.passes,
         "verdict": verdict.outcome,
-        "candidate": candidate,
+        "challenger": challenger,
         "champion": None if champion is None else champion.directory,
         "served": served,
         DECIDES: {name: asdict(found) for name, found in verdict.slices.items()},
@@ -139,16 +141,16 @@ def _to_json(verdict: Verdict, candidate: str, *, champion: Published | None, se
 
 
 def _to_export_again(
-    served: Published | None, verdict: Verdict, *, candidate: Manifest, champion: Published | None
+    served: Published | None, verdict: Verdict, *, challenger: Manifest, champion: Published | None
 ) -> str | None:
-    """Where the served model lies, if it ranked the split, as candidate or champion, and knows ids as the dataset does.
+    """Where the served model lies, if it ranked the split, as either one, and knows ids as the dataset does.
 
     So it fits the dataset. As a champion alone it may be of other pseudonyms.
     """
     if served is None or verdict.outcome == "older_interval":
         return None
-    ranked = served.model in (candidate.content_digest, None if champion is None else champion.model)
-    fits = ranked and digests_of(served.manifest) == digests_of(candidate)
+    ranked = served.model in (challenger.content_digest, None if champion is None else champion.model)
+    fits = ranked and digests_of(served.manifest) == digests_of(challenger)
     return served.manifest.job_options.get("model") if fits else None
 
 
@@ -180,10 +182,10 @@ def _table(verdict: Verdict, champion: Published | None, *, below: str, ranked: 
     bound = "floor" if champion is None else "margin"
     name = "no champion" if champion is None else champion.directory
     table = Table(title=f"test {DECIDES}, against {name}{ranked}")
-    for column in ("", "candidate", "champion", "difference", bound, ""):
+    for column in ("", "challenger", "champion", "difference", bound, ""):
         table.add_column(column, no_wrap=True)
     for slice_name, found in verdict.slices.items():
-        values = [_number(found.candidate), _number(found.champion), _interval(found.difference, below=below)]
+        values = [_number(found.challenger), _number(found.champion), _interval(found.difference, below=below)]
         table.add_row(slice_name, *values, f"{found.bound:g}", found.finding.replace("_", below))
     return table
 

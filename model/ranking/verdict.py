@@ -23,12 +23,12 @@ Outcome: TypeAlias = Literal["replaces", "first_model", "worse", "too_little_dat
 class SliceVerdict:
     """What one slice says."""
 
-    candidate: float | None
+    challenger: float | None
     """Its Recall@50; None without a pair in the slice."""
     champion: float | None
     """None if there is none, too."""
     difference: Estimate
-    """Candidate less champion, with its 95% interval."""
+    """Challenger less champion, with its 95% interval."""
     bound: float
     """The margin, or for a first model the floor."""
     users: int
@@ -40,7 +40,7 @@ class SliceVerdict:
 
 @dataclass(frozen=True)
 class Verdict:
-    """What becomes of the candidate."""
+    """What becomes of the challenger."""
 
     outcome: Outcome
     slices: Mapping[str, SliceVerdict]
@@ -48,24 +48,24 @@ class Verdict:
 
     @property
     def passes(self) -> bool:
-        """Whether the candidate may be published."""
+        """Whether the challenger may be published."""
         return self.outcome in ("replaces", "first_model")
 
 
 def decide(
-    candidate: RankedSplit, champion: RankedSplit | None, *, slices: Mapping[str, Flags], users: Indices, gate: Gate
+    challenger: RankedSplit, champion: RankedSplit | None, *, slices: Mapping[str, Flags], users: Indices, gate: Gate
 ) -> Verdict:
     """Compares two rankings of the same pairs, or holds one to the floors.
 
     Args:
-        candidate: [P] By the new model.
+        challenger: [P] By the new model.
         champion: [P] By the published one, if there is one.
         slices: Name -> its items, [N]; `overall` and `tail` are used.
         users: [Q] Whose each query of the split is, numbered from 0: resamples are of users.
         gate: The spec's section.
     """
     margins = {"overall": gate.margin, "tail": gate.tail_margin}
-    of_slices = {name: candidate.of_items(slices[name]) for name in margins}
+    of_slices = {name: challenger.of_items(slices[name]) for name in margins}
     counts = {name: len(np.unique(users[ranked.query_index])) for name, ranked in of_slices.items()}
     if champion is None:
         floors = {"overall": gate.floor, "tail": gate.tail_floor}
@@ -75,7 +75,7 @@ def decide(
     keys = [f"{name}/{DECIDES}" for name in margins]
     terms = {
         f"{model}/{key}": term.by_user(users)
-        for model, ranking in (("new", candidate), ("old", champion))
+        for model, ranking in (("new", challenger), ("old", champion))
         for key, term in seed_terms([ranking], slices=slices, keys=keys, queries=len(users)).items()
     }
     # All at once, since many users' resamples are drawn for each sample.
@@ -97,8 +97,8 @@ def _users_needed(margin: float) -> int:
     return math.ceil(3 / margin)
 
 
-def _against_champion(candidate: Sampled, champion: Sampled, *, margin: float, users: int) -> SliceVerdict:
-    difference = candidate.difference_from(champion)
+def _against_champion(challenger: Sampled, champion: Sampled, *, margin: float, users: int) -> SliceVerdict:
+    difference = challenger.difference_from(champion)
     needed = _users_needed(margin)
     finding: Finding
     if difference.low is None or difference.high is None:
@@ -112,7 +112,7 @@ def _against_champion(candidate: Sampled, champion: Sampled, *, margin: float, u
     else:
         finding = "better" if difference.low > 0 else "within_margin"
     return SliceVerdict(
-        candidate=candidate.value,
+        challenger=challenger.value,
         champion=champion.value,
         difference=difference,
         bound=margin,
@@ -122,13 +122,13 @@ def _against_champion(candidate: Sampled, champion: Sampled, *, margin: float, u
     )
 
 
-def _against_floor(candidate: float | None, floor: float, *, users: int) -> SliceVerdict:
+def _against_floor(challenger: float | None, floor: float, *, users: int) -> SliceVerdict:
     finding: Finding = (
-        "too_little_data" if candidate is None else "above_floor" if candidate >= floor else "below_floor"
+        "too_little_data" if challenger is None else "above_floor" if challenger >= floor else "below_floor"
     )
     nothing = Estimate(None, None, None)
     return SliceVerdict(
-        candidate=candidate, champion=None, difference=nothing, bound=floor, users=users, needed=1, finding=finding
+        challenger=challenger, champion=None, difference=nothing, bound=floor, users=users, needed=1, finding=finding
     )
 
 

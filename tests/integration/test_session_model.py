@@ -145,8 +145,8 @@ def test_every_example_is_ranked_by_itself(
 def test_the_gate_resamples_users(listening_dataset: Any, model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     decide = MagicMock()
     monkeypatch.setattr(gate, "decide", decide)
-    dataset, candidate = Dataset.open(str(listening_dataset.directory)), FinishedModel.open(str(model))
-    gate.gate(candidate, dataset=dataset, served=[], spec=dataset.spec)
+    dataset, challenger = Dataset.open(str(listening_dataset.directory)), FinishedModel.open(str(model))
+    gate.gate(challenger, dataset=dataset, served=[], spec=dataset.spec)
     asked_by = [example["query_id"][0] for example in listening_dataset.examples("test")]
     expected = [sorted(set(asked_by), key=asked_by.index).index(user) for user in asked_by]
     assert decide.call_args.kwargs["users"].tolist() == expected

@@ -106,13 +106,13 @@ def test_a_model_that_held_the_same_days_out_is_the_champion(tmp_path, data_end)
     served = served_models(str(base))
     assert find_champion(served, day("2009-07-31")).number == 2
     # It isn't compared with itself.
-    candidate = Manifest(stage="model", run_id="r", content={"weights": "1"})
-    assert find_champion(served, day("2009-07-31"), other_than=candidate).number == 2
+    challenger = Manifest(stage="model", run_id="r", content={"weights": "1"})
+    assert find_champion(served, day("2009-07-31"), other_than=challenger).number == 2
     Manifest(stage="model", run_id="r", content={"weights": "1"}).write(str(tmp_path / "model"))
     publish_export(base, "four", model=tmp_path / "model", data_end=data_end, spec=by_time("2009-07-31"))
     served = served_models(str(base))
     assert find_champion(served, day("2009-07-31")).number == 4
-    assert find_champion(served, day("2009-07-31"), other_than=candidate).number == 2
+    assert find_champion(served, day("2009-07-31"), other_than=challenger).number == 2
 
 
 def test_a_night_that_is_repeated_finds_the_model_that_it_found(tmp_path):

@@ -52,7 +52,7 @@ def test_a_training_says_why_it_starts_from_no_published_model(models, tmp_path,
     # Published by now, it is the same training all the same.
     train.main([*command, "--output", str(tmp_path / "first"), "--skip-done"])
     assert f"train: done before, in {tmp_path}/first" in capsys.readouterr().err.splitlines()
-    # So it is once another candidate is published too, from which it would start now.
+    # So it is once another challenger is published too, from which it would start now.
     publish_export(base, "good", model=models / "good")
     train.main([*command, "--output", str(tmp_path / "first"), "--skip-done"])
     assert f"train: done before, in {tmp_path}/first" in capsys.readouterr().err.splitlines()
@@ -87,10 +87,10 @@ def models(tiny_dataset, trained, tmp_path_factory):
 
 @pytest.fixture
 def ask(models, tmp_path, capsys):
-    """`ask(candidate, *flags)`: exit code, verdict or None, stderr."""
+    """`ask(challenger, *flags)`: exit code, verdict or None, stderr."""
 
-    def run(candidate, *flags, dataset="dataset"):
-        arguments = ["--model", models / candidate, "--dataset", models / dataset, *flags]
+    def run(challenger, *flags, dataset="dataset"):
+        arguments = ["--model", models / challenger, "--dataset", models / dataset, *flags]
         arguments += ["--published", tmp_path / "published", "--json"]
         capsys.readouterr()
         code = run_command(gate.main, [str(argument) for argument in arguments])
@@ -145,7 +145,7 @@ def test_verdicts(models, ask, tmp_path, capsys):
         arguments = ["--model", models / name, "--dataset", models / "dataset", "--output", tmp_path / name]
         assert run_command(evaluate.main, [str(argument) for argument in arguments]) == 0
         metrics = json.loads((tmp_path / name / "metrics.json").read_text())
-        role = "champion" if name == "good" else "candidate"
+        role = "champion" if name == "good" else "challenger"
         for slice_name in ("overall", "tail"):
             assert found["recall@50"][slice_name][role] == pytest.approx(metrics[slice_name]["recall@50"])
     # Published already, it isn't compared with itself.
@@ -225,7 +225,7 @@ def test_what_people_are_told(capsys, verdict, champion, rows, said):
     table, last = lines[: -len(said)], lines[-len(said) :]
     shown = [" | ".join(cell.strip() for cell in line.split("│")[1:-1]) for line in table if "│" in line]
     bound = "floor" if champion is None else "margin"
-    assert shown == ([f" | candidate | champion | difference | {bound} | ", *rows] if rows else [])
+    assert shown == ([f" | challenger | champion | difference | {bound} | ", *rows] if rows else [])
     assert [line.strip() for line in table[:1]] == [f"test recall@50, against {champion or 'no champion'}"] * bool(rows)
     assert last == said
 
@@ -237,7 +237,7 @@ def test_at_80_columns_no_number_is_cut(capsys, monkeypatch):
     lines = capsys.readouterr().out.replace("┃", "│").splitlines()
     rows = [[cell.strip() for cell in line[1:-1].split("│")] for line in lines if line[0] == "│"]
     assert rows == [
-        ["", "candidate", "champion", "difference", "margin", ""],
+        ["", "challenger", "champion", "difference", "margin", ""],
         ["overall", "0.2500", "0.1250", "+0.1250", "0.05", "within"],
         ["", "", "", "(+0.0625 to +0.1875)", "", "margin"],
     ]
@@ -276,7 +276,7 @@ def test_what_is_served_may_be_exported_again_if_it_ranked_the_split(served, cha
         manifest = SimpleNamespace(job_options={"model": f"at/{model}"}, inputs={})
         return model and SimpleNamespace(model=model, manifest=manifest)
 
-    ranked = {"candidate": SimpleNamespace(content_digest="new", inputs={}), "champion": published(champion)}
+    ranked = {"challenger": SimpleNamespace(content_digest="new", inputs={}), "champion": published(champion)}
     assert gate._to_export_again(published(served), Verdict(outcome, {}), **ranked) == again
 
 

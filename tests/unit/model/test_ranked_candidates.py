@@ -111,7 +111,7 @@ def test_a_verdict_is_of_the_candidates(
     assert json.loads(said.out)["candidates"] == metrics["candidates"]
     found = json.loads(said.out)["recall@50"]
     for name in ("overall", "tail"):
-        assert found[name]["candidate"] == pytest.approx(metrics[name]["recall@50"])
+        assert found[name]["challenger"] == pytest.approx(metrics[name]["recall@50"])
         assert found[name]["users"] == metrics[name]["queries"]
     assert (
         "warning: no query has more than 30 items ranked, all of which are among the first 50 of any ranking"

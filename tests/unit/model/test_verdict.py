@@ -16,8 +16,8 @@ def ranking(hits, *, queries=400):
     return RankedSplit(order, order % 2, np.where(np.isin(order, hits), 50.0, 51.0))
 
 
-def verdict(candidate, champion, *, queries=400, **gate):
-    both = [None if hits is None else ranking(hits, queries=queries) for hits in (candidate, champion)]
+def verdict(challenger, champion, *, queries=400, **gate):
+    both = [None if hits is None else ranking(hits, queries=queries) for hits in (challenger, champion)]
     return decide(*both, slices=SLICES, users=np.arange(queries), gate=Gate(**gate))
 
 
@@ -26,7 +26,7 @@ def findings(found):
 
 
 @pytest.mark.parametrize(
-    ("candidate", "champion", "margin", "expected", "outcome"),
+    ("challenger", "champion", "margin", "expected", "outcome"),
     [
         # 140 hits against 100 of 400. Over queries the difference has a standard error of sqrt(0.1 * 0.9 / 400) =
         # 0.015, among the 200 of the tail of 0.021: intervals of 0.1 +- 0.03 and 0.1 +- 0.04.
@@ -52,8 +52,8 @@ def findings(found):
         (range(1, 100, 2), range(0, 200, 2), 0.04, ("worse", "too_little_data"), "worse"),
     ],
 )
-def test_of_two_models(candidate, champion, margin, expected, outcome):
-    found = verdict(list(candidate), list(champion), margin=margin, tail_margin=margin)
+def test_of_two_models(challenger, champion, margin, expected, outcome):
+    found = verdict(list(challenger), list(champion), margin=margin, tail_margin=margin)
     assert (findings(found), found.outcome) == (expected, outcome)
     assert found.passes == (outcome == "replaces")
 
@@ -121,7 +121,7 @@ def test_one_users_examples_are_drawn_together():
 
 def test_the_values_are_recalls():
     found = verdict(list(range(140)), list(range(100)), margin=0.1, tail_margin=0.1).slices["tail"]
-    assert (found.candidate, found.champion, found.bound) == (70 / 200, 50 / 200, 0.1)
+    assert (found.challenger, found.champion, found.bound) == (70 / 200, 50 / 200, 0.1)
     assert found.difference.value == pytest.approx(0.1)
     assert found.difference.low == pytest.approx(0.1 - 1.96 * 0.0212, abs=0.006)
     assert found.difference.high == pytest.approx(0.1 + 1.96 * 0.0212, abs=0.006)
@@ -141,7 +141,7 @@ def test_a_tail_without_pairs_says_nothing():
     pairs = RankedSplit(np.arange(4), np.zeros(4, dtype=np.int64), np.ones(4))
     for champion in (pairs, None):
         found = decide(pairs, champion, slices=SLICES, users=np.arange(4), gate=Gate(margin=0.8))
-        assert (found.outcome, found.slices["tail"].candidate) == ("too_little_data", None)
+        assert (found.outcome, found.slices["tail"].challenger) == ("too_little_data", None)
         assert (found.slices["tail"].users, found.slices["tail"].needed) == (0, 1 if champion is None else 60)
     # What is surely bad goes first.
     bad = RankedSplit(pairs.query_index, pairs.item_index, np.full(4, 51.0))
@@ -150,5 +150,5 @@ def test_a_tail_without_pairs_says_nothing():
 
 def test_a_tail_of_one_pair_has_no_interval():
     found = verdict([0, 1], [1], queries=2, margin=1, tail_margin=1).slices["tail"]
-    assert (found.candidate, found.champion, found.finding) == (1, 1, "too_little_data")
+    assert (found.challenger, found.champion, found.finding) == (1, 1, "too_little_data")
     assert (found.difference.value, found.difference.low, found.difference.high) == (0, None, None)
