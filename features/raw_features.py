@@ -7,6 +7,7 @@ import pyarrow.compute as pc
 
 from features.flags import flags_of
 from features.ids import CONTROLS
+from features.parsing.parsed_lines import in_reason
 from features.parsing.truth_values import with_truth_values
 from features.ranges import offsets
 from features.spec.features import Feature, IdFeature, MultivaluedFeature, NumericFeature, Side, VectorFeature
@@ -92,7 +93,7 @@ def bad_vectors(rows: pa.RecordBatch, side: Side) -> dict[str, npt.NDArray[np.bo
 
 def bad_vector(column: str) -> str:
     """The reason to reject a row for what isn't a vector of its feature's size."""
-    return f"bad_vector ({column})"
+    return f"bad_vector ({in_reason(column)})"
 
 
 def _clean(values: pa.Array, kind: pa.DataType) -> pa.Array:

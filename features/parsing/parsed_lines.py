@@ -34,7 +34,12 @@ class ParsedLines:
 
 def wrong_type(column: str) -> str:
     """The reason to reject a line for a value of another type than its column's; of several columns the first."""
-    return f"{WRONG_TYPE} ({column})"
+    return f"{WRONG_TYPE} ({in_reason(column)})"
+
+
+def in_reason(column: str) -> str:
+    """A column as a reason names it: without tabs, which stand between the parts of a count's name."""
+    return column.replace("\t", " ")
 
 
 def filled_lines(

@@ -217,6 +217,13 @@ def _apply(tree: dict[str, Any], override: str, *, verb: str | None) -> None:
     for depth, parent in enumerate(parents):
         child = node.get(parent)
         if child is None:  # as a manifest has a section that nobody gave
+            if parents[:depth][-1:] == ["features"] and last != "kind":
+                names = ", ".join(node) or "none"
+                features = ".".join(parents[:depth])
+                raise UsageError(
+                    f"--set {key}: {features} has no feature {parent}; it has {names}; of another one give the kind "
+                    "first"
+                )
             child = node[parent] = {}
         if not isinstance(child, dict):
             raise _below_value(override, ".".join(parents[: depth + 1]), is_list=isinstance(child, list))

@@ -29,7 +29,8 @@ class Spec(Section):
     """A dataset, and what is trained on it."""
 
     name: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]*$")]
-    """What the spec is called; nothing that is built or trained depends on it."""
+    """What the spec is called. A build and `train` don't depend on it; `compare` goes on only under the same name, and
+    by the paper's protocol `debian` has a temperature of its own."""
     sources: Sources
     query: Side = Side()
     """What is known of who or what is asked with: features of the query tower."""

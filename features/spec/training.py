@@ -60,7 +60,8 @@ class Ssl(Section):
     mask_id: bool = True
     """Whether the id is a feature that masks may touch; if not, both views show it."""
     mask_groups: dict[str, list[str]] | None = None
-    """Seed feature, from which a mask is made -> features masked with it; by hand instead of by mutual information."""
+    """By hand instead of by mutual information, such as {brand: [category], price: []}: a mask is drawn from the
+    features that are named, the seeds, and hides one of them with those in its list, which together may not be all."""
     exclude_identical: bool = False
     """Leave out of L_self's negatives the items whose visible features equal the item's own."""
     warmup_epochs: Annotated[float, Field(ge=0)] = 0.0

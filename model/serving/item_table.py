@@ -31,7 +31,7 @@ class ItemTable(tf.Module):
         super().__init__()
         self._ids = tf.Variable(ids, dtype=tf.string, trainable=False, name="item_ids")
         self._titles = tf.Variable(titles, dtype=tf.string, trainable=False, name="item_titles")
-        self._embeddings = tf.Variable(embeddings, trainable=False, name="item_embeddings")
+        self.embeddings = tf.Variable(embeddings, trainable=False, name="item_embeddings")
         path = os.path.join(scratch, "item_ids")
         with open(path, "w", encoding="utf-8", newline="\n") as file:
             file.writelines(f"{one}\n" for one in ids)
@@ -54,7 +54,7 @@ class ItemTable(tf.Module):
             `item_id` and `title`, string [B, K], and `score`, float32 [B, K], best first. Where fewer than K are left,
             the last ones are "", "" and `NO_SCORE`.
         """
-        scores = tf.matmul(embeddings, self._embeddings, transpose_b=True)
+        scores = tf.matmul(embeddings, self.embeddings, transpose_b=True)
         rows = exclude.with_values(self._rows.lookup(exclude.values))
         indices = tf.stack([rows.value_rowids(), rows.values], axis=1)
         indices = tf.boolean_mask(indices, rows.values >= 0)
@@ -82,7 +82,7 @@ class ItemTable(tf.Module):
         """
         rows = self._rows.lookup(item_id)
         # Of the whole value: a gather from the variable itself would have every later search copy it first, for good.
-        embeddings = tf.gather(tf.convert_to_tensor(self._embeddings), tf.maximum(rows, 0))
+        embeddings = tf.gather(tf.convert_to_tensor(self.embeddings), tf.maximum(rows, 0))
         found = self.search(embeddings, tf.concat([item_id[:, tf.newaxis], exclude], axis=1), top_k=top_k)
         known = (rows >= 0)[:, tf.newaxis]
         nothing = {"item_id": "", "title": "", "score": NO_SCORE}

@@ -236,7 +236,7 @@ class Retriever:
         if self._index is not None:
             return np.stack([self._index.reconstruct(row) for row in rows])
         # Of the whole value, for the reason that `ItemTable.similar` has; to numpy only these rows, which copies.
-        return tf.gather(tf.convert_to_tensor(self._graph._items._embeddings), rows).numpy()
+        return tf.gather(tf.convert_to_tensor(self._graph.items.embeddings), rows).numpy()
 
     def _wanted(self, top_k: int | None) -> int:
         wanted = self.spec.export.top_k if top_k is None else top_k
@@ -284,7 +284,7 @@ class Retriever:
     def are_read(self, histories: Sequence[Sequence[str]]) -> list[bool]:
         """Whether the model reads any item of each history: it may be older than the dataset of the export."""
         if self.spec.histories_know_all_items:
-            codes = self._graph._history(tf.ragged.constant(histories, tf.string, ragged_rank=1))
+            codes = self._graph.history(tf.ragged.constant(histories, tf.string, ragged_rank=1))
             return (codes.row_lengths() > 0).numpy().tolist()
         return [any(map(self.has_item, history)) for history in histories]
 

@@ -41,13 +41,14 @@ class ServingGraph(tf.Module):
         super().__init__()
         self._two_tower = two_tower
         self._spec = spec
-        self._items: ItemTable | None = None
+        # An export holds these two by their names, which who opens it reads, as `ItemTable.embeddings`.
+        self.items: ItemTable | None = None
         self._weights = list(two_tower.weights().values())  # Tracked, so that they are saved.
         # Rows of hashed tables are constants in training; here, as all that grows with the data, variables.
         self._hashed = {name: tf.Variable(rows, trainable=False) for name, rows in two_tower.embeddings.hashed.items()}
         two_tower.embeddings.hashed = dict(self._hashed)
+        self.history = None if spec.session is None else HistoryLookup(transform_directory, spec)
         self._transform = TransformGraph(transform_directory, spec)
-        self._history = None if spec.session is None else HistoryLookup(transform_directory, spec)
         self.embed_queries = self._compiled("query")
         """Raw features of B queries -> float32 [B, D]."""
         self.embed_items = self._compiled("item")
@@ -65,7 +66,7 @@ class ServingGraph(tf.Module):
 
     def add_items(self, items: ItemTable) -> None:
         """Takes the corpus in, for exact search; without one, serving_default gives the query's embedding."""
-        self._items = items
+        self.items = items
         self.search = tf.function(
             lambda embeddings, exclude, top_k: items.search(embeddings, _excluded(exclude), top_k=top_k),
             input_signature=[
@@ -78,8 +79,8 @@ class ServingGraph(tf.Module):
 
     def _embed(self, raw: RawFeatures, side_name: SideName) -> tf.Tensor:
         features = self._transform.encode({key: values for key, values in raw.items() if key != RAW_HISTORY})
-        if self._history is not None and side_name == "query":
-            features[HISTORY] = self._history(raw[RAW_HISTORY])
+        if self.history is not None and side_name == "query":
+            features[HISTORY] = self.history(raw[RAW_HISTORY])
         return self._two_tower.queries(features) if side_name == "query" else self._two_tower.items(features)
 
     def signatures(self) -> dict[str, Any]:
@@ -96,7 +97,7 @@ class ServingGraph(tf.Module):
             "query_embedding": _both_ways(query, lambda raw: {"embedding": self.embed_queries(raw)}),
             "item_embedding": _both_ways(item, lambda raw: {"embedding": self.embed_items(raw)}),
         }
-        items, top_k = self._items, tf.constant(self._spec.export.top_k)
+        items, top_k = self.items, tf.constant(self._spec.export.top_k)
         if items is None:
             found["serving_default"] = found["query_embedding"]
         else:

@@ -41,7 +41,7 @@ def _source_of(reason: str) -> str:
 
 
 def without_files(counts: Mapping[str, int]) -> dict[str, int]:
-    """The counts of a whole job, without those of single files, columns and ids."""
+    """The counts of a whole job, without those of single files, columns and ids that have a tab in their names."""
     return {name: number for name, number in counts.items() if "\t" not in name}
 
 

@@ -23,6 +23,7 @@ from pipelines.aggregation.unusable_files import check_files, cure_of_json, expe
 from stage.errors import StageError
 from stage.manifest import IdsToCompare
 
+_CURE_OF_SHORT_HISTORIES = "check session.min_history, session.gap and session.window"
 _NEARLY_ALL = 0.9
 """A share of bad lines that no ratio is for: the input is another than the spec says."""
 
@@ -121,12 +122,12 @@ def _check_pairs(counts: dict[str, int], spec: Spec) -> None:
         raise StageError(f"no training {left} {_cure_of_no_training(of_log, counts, sources=spec.sources)}{suspected}")
     # By hash only a small log has none, by chance.
     if spec.split.method == "time" and not counts.get("pairs/test"):
-        raise StageError(f"no test {left} {_cure_of_no_test(counts)}{suspected}")
+        raise StageError(f"no test {left} {_cure_of_no_test(of_log, counts)}{suspected}")
 
 
-def _cure_of_no_test(counts: Mapping[str, int]) -> str:
+def _cure_of_no_test(rejected: Mapping[str, int], counts: Mapping[str, int]) -> str:
     if not (others := others_alone_in_test(counts)):
-        return "check --test-start or split.test_start"
+        return _CURE_OF_SHORT_HISTORIES if _mostly_short(rejected, counts) else "check --test-start or split.test_start"
     return (
         "expected events of sources.interactions.positive_events from the test's start on, but the good lines there "
         f"have others alone, most often {', '.join(map(repr, others))}; name those that count now, beside the earlier"
@@ -146,17 +147,21 @@ def _cure_of_no_training(rejected: Mapping[str, int], counts: Mapping[str, int],
             "expected events of sources.interactions.positive_events, but the good lines have others alone, most often "
             f"{', '.join(map(repr, others))}; name those that count, upper and lower case as they are"
         )
-    outside, duplicate, short = (
-        counts.get(f"filtered/{rule}", 0) for rule in ("outside_window", "duplicate", "short_history")
-    )
+    outside = counts.get("filtered/outside_window", 0)
     if outside > _NEARLY_ALL * (window_lines(counts) + outside):
         return f"{compare_units(sources.interactions)}, and their days with --data-start to --data-end"
     looked_up, bad = positive_lines(counts), sum(rejected.values())
     if bad > _NEARLY_ALL * looked_up and (cure := _cure(counts, sources)):
         return cure
-    if short > _NEARLY_ALL * (looked_up - bad - duplicate):
-        return "check session.min_history, session.gap and session.window"
+    if _mostly_short(rejected, counts):
+        return _CURE_OF_SHORT_HISTORIES
     return "check sources.interactions.positive_events and the split"
+
+
+def _mostly_short(rejected: Mapping[str, int], counts: Mapping[str, int]) -> bool:
+    """Whether nearly all good lines have too short a history to make an example."""
+    good = positive_lines(counts) - sum(rejected.values()) - counts.get("filtered/duplicate", 0)
+    return counts.get("filtered/short_history", 0) > _NEARLY_ALL * good
 
 
 def _cure(counts: Mapping[str, int], sources: Sources) -> str | None:

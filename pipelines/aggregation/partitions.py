@@ -139,7 +139,8 @@ def _directories(full: str) -> list[str]:
     """Those that match a table's path for files, latest last. On gs:// all objects below it would have to be listed."""
     if "://" in full or full.endswith("*"):  # by such an end days may rightly hold more than files
         return []
-    return sorted(path for path in glob.iglob(full.replace(PLACEHOLDER, _DATE_GLOB)) if os.path.isdir(path))
+    matches = glob.iglob(full.replace(PLACEHOLDER, _DATE_GLOB), recursive=True)
+    return sorted(path for path in matches if os.path.isdir(path))
 
 
 def tell_days_off(partitions: Sequence[Partition]) -> None:

@@ -4,6 +4,7 @@ Works under spark-submit too: `spark-submit pipelines/spark/aggregate.py --spec 
 """
 
 import sys
+from argparse import ArgumentTypeError
 from collections.abc import Sequence
 
 from features.spec.file import load_spec
@@ -33,9 +34,21 @@ def make_parser() -> Parser:
         help="where Spark runs; by default as spark-submit or spark-defaults.conf says, else on this machine",
     )
     parser.add_argument(
-        "--conf", metavar="KEY=VALUE", action="append", default=[], help="a setting of Spark's; may be repeated"
+        "--conf",
+        metavar="KEY=VALUE",
+        type=_setting,
+        action="append",
+        default=[],
+        help="a setting of Spark's; may be repeated",
     )
     return parser
+
+
+def _setting(text: str) -> tuple[str, str]:
+    key, equals, value = text.partition("=")
+    if not equals:
+        raise ArgumentTypeError(f"expected KEY=VALUE, as in --conf spark.executor.memory=4g, got {text!r}")
+    return key, value
 
 
 def main(argv: Sequence[str]) -> None:

@@ -12,7 +12,7 @@ from pyspark.errors import PySparkException
 from pyspark.sql import SparkSession
 
 from pipelines.step_errors import step_error
-from stage.errors import StageError, UsageError
+from stage.errors import StageError
 from stage.interrupts import check_interrupted
 
 ELEMENTS_PER_BATCH = 16
@@ -20,15 +20,14 @@ ELEMENTS_PER_BATCH = 16
 
 
 @contextmanager
-def start_spark(master: str | None, conf: Sequence[str]) -> Iterator[SparkSession]:
+def start_spark(master: str | None, conf: Sequence[tuple[str, str]]) -> Iterator[SparkSession]:
     """A session, stopped at the end.
 
     Args:
         master: Where to run; None: as spark-submit or spark-defaults.conf says, else in this machine's cores.
-        conf: KEY=VALUE each.
+        conf: Key and value of each setting.
 
     Raises:
-        UsageError: If a setting has no value.
         StageError: If Spark can't be started, or what is done with it fails.
     """
     # Workers must run the interpreter that has this package.
@@ -42,10 +41,7 @@ def start_spark(master: str | None, conf: Sequence[str]) -> Iterator[SparkSessio
         builder = builder.master(master)
     elif not _submitted() and not _has_defaults():
         builder = builder.config("spark.ui.enabled", "false")
-    for setting in conf:
-        key, equals, value = setting.partition("=")
-        if not equals:
-            raise UsageError(f"--conf {setting}: expected KEY=VALUE, as in --conf spark.executor.memory=4g")
+    for key, value in conf:
         builder = builder.config(key, value)
     try:
         spark = builder.getOrCreate()

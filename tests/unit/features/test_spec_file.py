@@ -311,3 +311,14 @@ def test_tables_of_their_own_may_use_a_name_in_two_ways():
     query = "query.features={page: {kind: id, vocabulary: page}, words: {kind: text, column: categories}}"
     spec = build_spec(TREE, ["sources.queries={path: x, id: title}", query], source="s.yaml")
     assert columns_read("query.features", spec.query) == {"query.features.words": ("categories", "text")}
+
+
+def test_an_override_of_a_feature_that_is_not_there_is_refused_unless_it_says_its_kind() -> None:
+    with pytest.raises(UsageError) as caught:
+        load_spec("wikispeedia-links", ["item.features.pages.min_count=1"])
+    assert str(caught.value) == (
+        "--set item.features.pages.min_count: item.features has no feature pages; it has page, title, categories; of "
+        "another one give the kind first"
+    )
+    added = ["item.features.more.kind=text", "item.features.more.ngrams=[2]"]
+    assert load_spec("wikispeedia-links", added).item.features["more"].ngrams == [2]

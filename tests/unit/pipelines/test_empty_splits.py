@@ -44,6 +44,9 @@ def test_a_test_that_starts_after_the_log_fails_the_build() -> None:
     )
     with pytest.raises(StageError, match=r"; check --test-start or split.test_start$"):
         check_input(COUNTS | others | {"in_test\tpositive": 1}, small_job(by_time))
+    short = {"filtered/short_history": 95, "filtered/not_positive": 9}
+    with pytest.raises(StageError, match=r"; check session.min_history, session.gap and session.window$"):
+        check_input(COUNTS | {"lines/read": 109} | short, small_job(by_time))
     check_input(COUNTS | {"pairs/test": 1}, small_job(by_time))
     check_input(COUNTS, small_job(spec_of()))  # a small log may have none
 

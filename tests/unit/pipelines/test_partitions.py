@@ -106,6 +106,14 @@ def test_a_partition_is_found_by_every_kind_of_glob(raw, pattern):
     assert table_day(f"{raw}/{pattern}", end=None, key="k") == TableDay("2024-01-09")
 
 
+@pytest.mark.parametrize("pattern", ["**/{date}.parquet", "*/*/{date}.parquet"])
+def test_a_later_day_that_is_a_directory_is_found_at_any_depth(tmp_path, pattern):
+    for name in ("x/y/2024-01-01.parquet", "x/y/2024-01-02.parquet/part-0.parquet"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_bytes(b"x")
+    assert table_day(f"{tmp_path}/{pattern}", end=None, key="k") == TableDay("2024-01-02")
+
+
 @pytest.mark.parametrize(("name", "content"), [("items-0.jsonl", ""), ("_temporary/items-0.jsonl", "{}\n")])
 def test_a_later_partition_of_empty_or_hidden_files_is_passed_over_and_told(raw, name, content):
     for day in ("2023-12-30", "2024-01-06", "2024-01-08", "2024-01-09"):

@@ -276,7 +276,7 @@ def test_a_worker_that_was_told_to_stop_while_it_ranked_waits_for_no_other_reque
     try:
         process.stdin.write('{"shapes": true}\n')
         process.stdin.flush()
-        assert process.wait(timeout=60) == 75
+        assert process.wait(timeout=300) == 75
         assert process.stdout.read() == "{}\n"
     finally:
         process.kill()
