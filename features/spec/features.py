@@ -9,7 +9,7 @@ from features.spec.section import Count, Positive, Section
 
 class _Feature(Section):
     column: str | None = None
-    """Column of the table, or of the log for context; the feature's own name by default. A feature of kind id has none."""
+    """Column of the table, or of the log for context; the feature's own name by default. An id has none."""
 
 
 FeatureName: TypeAlias = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$")]
