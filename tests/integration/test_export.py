@@ -75,9 +75,10 @@ def test_tables_are_variables(sample: Sample) -> None:
 
 
 def test_what_is_read_of_a_graph_has_the_names_that_published_exports_hold(sample: Sample) -> None:
-    graph = sample.served
-    assert tuple(graph.items.embeddings.shape) == (3000, 16)
-    assert graph.history is None
+    assert tuple(sample.served.items.embeddings.shape) == (
+        3000,
+        16,
+    )  # `history`: tests/integration/test_session_model.py
 
 
 def test_the_sample_is_built_to_the_digest_that_it_always_had(sample: Sample) -> None:
