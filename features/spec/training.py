@@ -28,7 +28,8 @@ class Model(Section):
     hidden: Annotated[list[Positive], Field(min_length=1)] = [256, 128]
     """Units of each layer; the last is the embedding that is compared."""
     normalize: bool = True
-    """L2-normalise the towers' outputs: the score is the cosine."""
+    """L2-normalise the towers' outputs: the score is the cosine; false: the inner product, of any size, for which the
+    temperatures want to be searched anew."""
     hashed_tables: dict[str, HashedTable] = {}
     """Vocabulary -> its table, where one row a term is too much; a feature's own vocabulary is query_NAME, item_NAME or
     pair_NAME."""
