@@ -30,8 +30,8 @@ from pipelines.aggregation.job import Job
 from pipelines.aggregation.output import Target, Written, in_order
 from pipelines.aggregation.packing import Keyed, Packed, concat, pack, unpack
 from pipelines.aggregation.placement import place_pairs, place_queries
+from pipelines.beam.gather import gather
 from pipelines.beam.record_files import HALVES, write_records
-from pipelines.beam.shuffle import gather
 from pipelines.beam.transform import FOLDER, Transformed, TransformOutput
 from stage import storage
 from stage.progress import counters

@@ -20,7 +20,7 @@ from features.split import SPLITS
 from features.vocabularies import TERMS, Vocabulary, count_terms, keep_terms, merge_terms, to_file, vocabularies
 from pipelines.aggregation.elements import Grouped
 from pipelines.aggregation.packing import Keyed, Packed, concat, key_by_shard, pack, unpack
-from pipelines.beam.shuffle import gather
+from pipelines.beam.gather import gather
 from stage import storage
 
 _MAX_SHARDS = 64

@@ -17,7 +17,7 @@ from pipelines.aggregation.lines_to_shuffle import latest_of_busy
 from pipelines.aggregation.log import log_columns
 from pipelines.aggregation.merging import caps_apart
 from pipelines.aggregation.plan import Plan
-from pipelines.beam.shuffle import gather
+from pipelines.beam.gather import gather
 from pipelines.beam.sources import read_source
 from pipelines.beam.steps import outputs, outputs_in_bundles, outputs_in_threads
 from pipelines.beam.union import union

@@ -17,7 +17,7 @@ from pipelines.aggregation.mutual_information import (
     numbers_of_items,
 )
 from pipelines.aggregation.packing import Packed, unpack
-from pipelines.beam.shuffle import gather
+from pipelines.beam.gather import gather
 from pipelines.beam.steps import outputs_in_bundles
 from pipelines.beam.union import union
 

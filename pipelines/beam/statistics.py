@@ -26,7 +26,7 @@ from features.statistics.statistics import describe, described_columns
 from pipelines.aggregation.elements import Grouped
 from pipelines.aggregation.output import Target, Written, write_content
 from pipelines.aggregation.packing import Keyed, Packed, concat, key_by_shard, pack, unpack
-from pipelines.beam.shuffle import gather
+from pipelines.beam.gather import gather
 from stage.errors import StageError
 
 _OTHERS = "others"

@@ -1,7 +1,4 @@
-"""The batched shuffle: rows travel as whole tables, a few per shard, packed, not one by one.
-
-A packed table is bytes to Beam, so no runner takes it apart where it only has to carry it.
-"""
+"""All tables of a collection as one, for what is small once it is summed up."""
 
 from collections.abc import Iterable
 
@@ -13,7 +10,7 @@ from pipelines.aggregation.packing import Keyed, Packed, concat, pack
 
 @beam.ptransform_fn
 def gather(tables: beam.PCollection, schema: pa.Schema) -> beam.PCollection:
-    """All packed tables as one, a single element, empty if there are none: for what is small once it is summed up."""
+    """All packed tables as one, a single element, empty if there are none."""
     keyed = tables | "OneKey" >> beam.Map(lambda keyed: (0, keyed[1])).with_output_types(Keyed)
     empty = beam.Create([(0, pack(schema.empty_table()))]).with_output_types(Keyed)
     return (
