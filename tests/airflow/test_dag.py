@@ -110,7 +110,7 @@ def test_spark_runs_where_the_deployment_says(described: dict[str, Any]) -> None
     for name, master in (("cluster", "spark://HOST:7077"), ("cluster of pods", "k8s://HOST")):
         tasks = described[name]["tasks"]
         options = assert_is_taken(command_of(tasks["aggregate"]))
-        assert (options["master"], options["conf"]) == (master, [f"{key}={value}" for key, value in SPARK_CONF.items()])
+        assert (options["master"], options["conf"]) == (master, list(SPARK_CONF.items()))
         assert "--master" not in command_of(tasks["build"])
 
 
