@@ -24,7 +24,8 @@ HISTORY = "pair/history"
 POSITIVE = "positive/"
 """Before a positive event that the spec lists: the count of lines that have it, whatever became of them."""
 EMPTY_HISTORY = "histories/empty"
-"""The count of examples, of all splits, whose history is empty: a user's or a session's first; absent if none is."""
+"""The count of examples, of all splits, whose history is empty: a user's or a session's first, or one with nothing in
+`session.window`; absent if none is."""
 WITHOUT_ROW = "queries/without_row"
 """The count of queries that have pairs and no row in the query table, perhaps that of items; absent without one."""
 

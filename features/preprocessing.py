@@ -4,8 +4,8 @@ A row is a query, an item or the context of a pair; the inputs are those of `fea
 tensors [B, any].
 
 What the graph knows of the data, vocabularies and the constants that normalise numbers, is learned by our own kernels
-over whole columns (`features.vocabularies`, `features.normalisation`) and handed in as one analyzer
-of each kind; tensorflow-transform's own take an element per term.
+over whole columns (`features.vocabularies`, `features.normalisation`) and handed in as an analyzer each;
+tensorflow-transform's own take an element per term.
 """
 
 from collections.abc import Callable, Mapping

@@ -8,17 +8,17 @@ import pyarrow.parquet as pq
 from pipelines.aggregation.input_files import InputFile
 from stage import storage
 
-COMPRESSION_RATIO = 6
+_COMPRESSION_RATIO = 6
 """JSON lines to their gzip, or to Avro, about."""
 PARQUET_RATIO = 10
 """JSON lines to the same rows as Parquet, about: 6 to 15 times with snappy or zstd."""
-CSV_RATIO = 2
+_CSV_RATIO = 2
 """JSON lines to CSV, about: they name every field."""
-NUMBER_BYTES = 20
+_NUMBER_BYTES = 20
 """For a number of a vector. Builds of 26 to 102 M of them in Parquet took 33 to 44 bytes for each, floats or doubles,
 and of JSON lines with four decimals 31, which is 4 bytes for each of theirs (one run each)."""
 _VECTORS_RATIO = 2
-"""JSON lines of rows without vectors to JSON lines of vectors, by the memory that a build takes."""
+"""A byte of JSON lines with vectors takes a build as much memory as two of others."""
 
 
 def json_bytes(files: Sequence[InputFile], vectors: Collection[str]) -> int:
@@ -36,8 +36,8 @@ def _ratio(file: InputFile, *, of_lines: float, of_parquet: float) -> float:
     if file.format == "parquet":
         return of_parquet
     if file.compression or file.format == "avro":
-        return COMPRESSION_RATIO
-    return CSV_RATIO if file.format == "csv" else of_lines
+        return _COMPRESSION_RATIO
+    return _CSV_RATIO if file.format == "csv" else of_lines
 
 
 def _ratio_by_footer(files: Sequence[InputFile], vectors: Collection[str]) -> float:
@@ -54,4 +54,4 @@ def _ratio_by_footer(files: Sequence[InputFile], vectors: Collection[str]) -> fl
                 if any(column.path_in_schema.startswith(f"{name}.") for name in vectors):
                     numbers += column.num_values
                     size += column.total_compressed_size
-    return PARQUET_RATIO + (NUMBER_BYTES * numbers - PARQUET_RATIO * size) / first.size
+    return PARQUET_RATIO + (_NUMBER_BYTES * numbers - PARQUET_RATIO * size) / first.size

@@ -75,10 +75,8 @@ def test_tables_are_variables(sample: Sample) -> None:
 
 
 def test_what_is_read_of_a_graph_has_the_names_that_published_exports_hold(sample: Sample) -> None:
-    assert tuple(sample.served.items.embeddings.shape) == (
-        3000,
-        16,
-    )  # `history`: tests/integration/test_session_model.py
+    # `history`, of session mode alone, is read in test_session_model.py.
+    assert tuple(sample.served.items.embeddings.shape) == (3000, 16)
 
 
 def test_the_sample_is_built_to_the_digest_that_it_always_had(sample: Sample) -> None:

@@ -331,7 +331,7 @@ def test_vectors_in_parquet_are_reckoned_by_their_numbers_and_in_json_lines_twic
     for kind in (pa.float32(), pa.float64()):
         lists = pa.array(list(numbers), pa.list_(kind))
         pq.write_table(pa.table({"item": [f"i{n}" for n in range(1000)], "of_text": lists}), tmp_path / "items.parquet")
-        # 40 bytes for each of 100,000 numbers; ids, and the file's own, are less than a twentieth.
+        # 40 bytes for each of 100,000 numbers; what else the file holds, less than 40 kB, stands for 20 bytes a byte.
         of_table = find_inputs(spec, str(tmp_path), window=DataWindow()).needed_bytes - 1_900_000_000
         assert 4_000_000 < of_table < 4_800_000
     (tmp_path / "items.parquet").write_bytes(b"damaged")  # seven bytes, of ten bytes of JSON lines each, twice
