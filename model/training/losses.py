@@ -3,41 +3,32 @@
 Each is of the examples of a replica's batch, against the items of the global batch: the same, with one replica. It
 returns the sum over these examples / those of the global batch, float []: added over the replicas, the mean.
 
-Shapes: n examples of a replica, N of the global batch, Q queries of the n, M items of the N with the uniform negatives,
-F different first views of the n, G second ones of the N, D embedding dimensions, U rows that are taken, P places that
-are left out.
+Shapes: n examples of a replica, N of the global batch, Q queries of the n, M items of the N and of uniform negatives, F
+different first views of the n, G second ones of the N, D embedding dimensions, P places that are left out.
 """
-
-from collections.abc import Callable
 
 import tensorflow as tf
 
 from features.spec.training import Precision
 from model.network.row_ids import row_ids
+from model.training.columns import Columns
 from model.training.softmax_loss import softmax_loss
-from model.training.training_batch import distinct
 
 
 def in_batch_softmax(
     queries: tf.Tensor,
-    items: tf.Tensor,
+    columns: Columns,
     *,
     query_of: tf.Tensor,
-    item_of: tf.Tensor,
-    copies: tf.Tensor,
-    item_keys: tf.Tensor,
-    frequency: tf.Tensor,
+    column_of: tf.Tensor,
+    examples: int,
     temperature: tf.Tensor | float,
     logq: float,
     remove_accidental_hits: bool,
     copies_differ: bool,
-    keys_differ: bool,
-    negatives: int,
     precision: Precision,
 ) -> tf.Tensor:
     """L_main: the softmax of each query's item among all items of the batch, each as often as it is there.
-
-    Uniform negatives are items of the batch too, though no example's.
 
     Popular items are in a batch more often, so as negatives they are punished too much; the correction subtracts
     logq * log(frequency) from the logits of every column, the positive's too (Yi et al., RecSys 2019, with exact counts
@@ -45,69 +36,35 @@ def in_batch_softmax(
 
     Args:
         queries: float [Q, D].
-        items: float [M, D].
+        columns: The batch's items, M columns.
         query_of: int64 [n]; which of the queries an example has.
-        item_of: int64 [n]; which of the items.
-        copies: int64 [M]; examples of the global batch, N in all, that an item stands for; 1 for one of `negatives`.
-        item_keys: int64 [M]; equal for equal items.
-        frequency: float [M]; from `column_frequency`, or that times any constant.
+        column_of: int64 [n]; which of the columns.
+        examples: N.
         temperature: Divides the scores.
         logq: Strength of the correction; 0: none.
         remove_accidental_hits: Leave other examples' copies of an example's item out of its negatives.
         copies_differ: The items of a key have different embeddings, as masked ones do. Then every example must have a
-            query of its own, number i that of example i, and every item that is an example's stand for one.
-        keys_differ: No two of the items are of one key, as on a single replica without uniform negatives.
-        negatives: How many of the items are no example's, but drawn from the corpus to be negatives alone.
+            query of its own, number i that of example i, and every item that is an example's stand for one. Else no
+            two columns may have one key.
         precision: Of the gradient's products.
     """
-    copies = tf.cast(copies, items.dtype)
-    examples = tf.reduce_sum(copies) - negatives
-    if not (copies_differ or keys_differ):
-        # What cancels in an example's own column does so in float32. In several columns bfloat16's rounding was 11% of
-        # the gradient of nearly certain pairs at temperature 0.07, as `test_losses.py` has them.
-        which, firsts = distinct(item_keys)
-        copies = tf.math.unsorted_segment_sum(copies, which, tf.size(firsts))
-        items, frequency, item_of = _rows(items, firsts), tf.gather(frequency, firsts), tf.gather(which, item_of)
     bias = left_out = None
     if logq:
-        bias = -logq * tf.math.log(tf.cast(frequency, items.dtype))
+        bias = -logq * tf.math.log(tf.cast(columns.frequency, queries.dtype))
     if remove_accidental_hits and copies_differ:
-        left_out = _accidental_hits(item_keys, item_of)
+        left_out = _accidental_hits(columns.keys, column_of)
     loss = softmax_loss(
         queries / temperature,
-        items,
+        columns.embeddings,
         row=query_of,
-        column=item_of,
+        column=column_of,
         bias=bias,
-        copies=copies,
+        copies=columns.copies,
         others_left_out=remove_accidental_hits,
         left_out=left_out,
         precision=precision,
     )
     return loss / examples
-
-
-def column_frequency(train_count: tf.Tensor, *, train_examples: int, negatives: float, corpus_size: int) -> tf.Tensor:
-    """How many columns of the main task's softmax an item can expect to have, for each example of the batch.
-
-    An item has those of the examples that hold it, and now and then one as a uniform negative. Divided by this number,
-    the columns' exponentials add up to their sum over the corpus on average, whichever way an item came, but for an
-    example's own item, whose column is there for certain (mixed negative sampling: Yang et al., WWW 2020; one frequency
-    for both ways is Veach and Guibas' balance heuristic, SIGGRAPH 1995).
-
-    Args:
-        train_count: int64 [M]; training examples that hold the item.
-        train_examples: All training examples.
-        negatives: Uniform negatives an example; without any, an item that no training example holds counts as one that
-            one does.
-        corpus_size: Items of the corpus.
-
-    Returns:
-        float64 [M], above 0.
-    """
-    if not negatives:
-        train_count = tf.maximum(train_count, 1)
-    return tf.cast(train_count, tf.float64) / train_examples + negatives / corpus_size
 
 
 def contrastive(
@@ -146,32 +103,16 @@ def contrastive(
     return loss / tf.cast(tf.reduce_sum(copies), first.dtype)
 
 
-def _rows(values: tf.Tensor, indices: tf.Tensor) -> tf.Tensor:
-    """The rows at indices, with a gradient that isn't sparse: TensorFlow's gather of all replicas takes no such one.
+def _accidental_hits(keys: tf.Tensor, column_of: tf.Tensor) -> tf.Tensor:
+    """Where a column is an example's item but not its own copy of it: int64 [P, 2], (example, column).
 
-    Args:
-        values: [M, D].
-        indices: int64 [U], distinct.
+    They are few, so listing them is cheaper than comparing every example with every column.
     """
-
-    @tf.custom_gradient
-    def take(values: tf.Tensor) -> tuple[tf.Tensor, Callable[[tf.Tensor], tf.Tensor]]:
-        rows = tf.shape(values)[0]
-        return tf.gather(values, indices), lambda upstream: tf.math.unsorted_segment_sum(upstream, indices, rows)
-
-    return take(values)
-
-
-def _accidental_hits(item_keys: tf.Tensor, item_of: tf.Tensor) -> tf.Tensor:
-    """Where an item is an example's but not its own copy of it: int64 [P, 2], (example, item).
-
-    They are few, so listing them is cheaper than comparing every example with every item.
-    """
-    _, group = tf.unique(item_keys, out_idx=tf.int64)
+    _, group = tf.unique(keys, out_idx=tf.int64)
     order = tf.argsort(group, stable=True)
     copies = tf.RaggedTensor.from_value_rowids(tf.cast(order, tf.int64), tf.gather(group, order), validate=False)
-    items = tf.gather(copies, tf.gather(group, item_of))
-    return _without_own(tf.stack([row_ids(items), items.values], axis=1), item_of)
+    found = tf.gather(copies, tf.gather(group, column_of))
+    return _without_own(tf.stack([row_ids(found), found.values], axis=1), column_of)
 
 
 def _without_own(indices: tf.Tensor, own: tf.Tensor) -> tf.Tensor:

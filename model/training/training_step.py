@@ -18,9 +18,10 @@ from model.network.two_tower import TwoTower
 from model.training import replicas
 from model.training.alpha_schedule import alpha_at
 from model.training.augmentation import twins
+from model.training.columns import Columns, column_frequency, one_column_a_key
 from model.training.dense_optimizer import dense_optimizer
 from model.training.item_switches import masks_main_items
-from model.training.losses import column_frequency, contrastive, in_batch_softmax
+from model.training.losses import contrastive, in_batch_softmax
 from model.training.prepared_batches import PreparedBatch, PreparedViews
 from model.training.row_optimizer import RowOptimizer
 from model.training.uniform_items import negatives_of_a_step, ssl_batch_size
@@ -221,27 +222,32 @@ class TrainingStep:
         self.step.assign_add(1)
 
     def _main_loss(self, batch: PreparedBatch, *, query: tf.Tensor, item: tf.Tensor) -> tf.Tensor:
-        train = self._spec.train
-        frequency = column_frequency(
-            replicas.of_all(batch.train_count),
-            train_examples=self._corpus.train_examples,
-            negatives=self._negatives / train.batch_size,
-            corpus_size=len(self._corpus),
+        train, copies_differ = self._spec.train, masks_main_items(self._spec)
+        columns = Columns(
+            embeddings=replicas.of_all(item),
+            keys=replicas.of_all(batch.item_key),
+            copies=tf.cast(replicas.of_all(batch.copies), item.dtype),
+            frequency=column_frequency(
+                replicas.of_all(batch.train_count),
+                train_examples=self._corpus.train_examples,
+                negatives=self._negatives / train.batch_size,
+                corpus_size=len(self._corpus),
+            ),
         )
+        column_of = batch.item_of + replicas.rows_before(tf.shape(item, tf.int64)[0])
+        # A single replica's examples have each of their items once.
+        if not copies_differ and (self._negatives or replicas.count() > 1):
+            columns, column_of = one_column_a_key(columns, column_of)
         return in_batch_softmax(
             query,
-            replicas.of_all(item),
+            columns,
             query_of=batch.query_of,
-            item_of=batch.item_of + replicas.rows_before(tf.shape(item, tf.int64)[0]),
-            copies=replicas.of_all(batch.copies),
-            negatives=self._negatives,
-            item_keys=replicas.of_all(batch.item_key),
-            frequency=frequency,
+            column_of=column_of,
+            examples=train.batch_size,
             temperature=self._two_tower.temperature("main"),
             logq=train.logq,
             remove_accidental_hits=train.remove_accidental_hits,
-            copies_differ=masks_main_items(self._spec),
-            keys_differ=not self._negatives and replicas.count() == 1,
+            copies_differ=copies_differ,
             precision=train.precision,
         )
 

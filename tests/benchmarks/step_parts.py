@@ -25,6 +25,7 @@ from model.network.touched_rows import number_codes, read_rows
 from model.network.tower import make_tower, run_tower
 from model.network.two_tower import TwoTower
 from model.training.batch_streams import training_batches
+from model.training.columns import Columns
 from model.training.losses import in_batch_softmax
 from model.training.prepared_batches import prepared_batches
 from model.training.processors import use_both_of_two_processors
@@ -141,25 +142,27 @@ def loss(batch: TrainingBatch, precision: Precision | None) -> Callable[[], Any]
         tf.math.l2_normalize(tf.random.stateless_normal([rows, 128], [2, side]), axis=1)
         for side, rows in enumerate(entities(batch))
     ]
-    options = {"item_keys": batch.item_key, "frequency": tf.cast(batch.train_count, tf.float32) / 100_000}
-    shared = {
-        "query_of": batch.query_of,
-        "item_of": batch.item_of,
-        "copies": tf.math.bincount(batch.item_of, dtype=tf.int64),
-        "logq": 1.0,
-        "remove_accidental_hits": True,
-        "copies_differ": False,
-        "keys_differ": False,
-        "negatives": 0,
-    }
+    copies = tf.math.bincount(batch.item_of, dtype=tf.float32)
+    columns = Columns(sides[1], batch.item_key, copies, frequency=tf.cast(batch.train_count, tf.float32) / 100_000)
 
     def run() -> tf.Tensor:
         with tf.GradientTape(watch_accessed_variables=False) as tape:
             tape.watch(sides)
             if precision is None:
-                found = by_autodiff(*sides, **options)
+                found = by_autodiff(*sides, item_keys=columns.keys, frequency=columns.frequency)
             else:
-                found = in_batch_softmax(*sides, temperature=0.1, precision=precision, **shared, **options)
+                found = in_batch_softmax(
+                    sides[0],
+                    columns,
+                    query_of=batch.query_of,
+                    column_of=batch.item_of,
+                    examples=len(batch.item_of),
+                    temperature=0.1,
+                    logq=1.0,
+                    remove_accidental_hits=True,
+                    copies_differ=False,
+                    precision=precision,
+                )
         return tf.add_n([found, *(gradient[0, 0] for gradient in tape.gradient(found, sides))])
 
     compiled = tf.function(run)

@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from model.training.losses import column_frequency, contrastive, in_batch_softmax
+from model.training.columns import Columns, one_column_a_key
+from model.training.losses import contrastive, in_batch_softmax
 from model.training.softmax_loss import softmax_loss
 
 QUERIES = tf.constant([[1.0, 0.0], [0.0, 1.0]])
@@ -16,8 +17,6 @@ PLAIN = {
     "logq": 1.0,
     "remove_accidental_hits": True,
     "copies_differ": False,
-    "keys_differ": False,
-    "negatives": 0,
     "precision": "float32",
 }
 """Of the main loss, where a test says nothing else."""
@@ -29,14 +28,20 @@ def _numbers(numbers):
     return tf.constant(numbers, tf.int64)
 
 
-def _main(queries=QUERIES, items=ITEMS, keys=(1, 2), frequency=(0.75, 0.25), **options):
+def _loss(queries, columns, *, query_of, column_of, **options):
+    """The main loss, with a column for each key as a step has it, if copies don't differ."""
+    options = PLAIN | {"examples": len(column_of)} | options
+    if not options["copies_differ"]:
+        columns, column_of = one_column_a_key(columns, column_of)
+    return in_batch_softmax(queries, columns, query_of=query_of, column_of=column_of, **options)
+
+
+def _main(queries=QUERIES, items=ITEMS, keys=(1, 2), frequency=(0.75, 0.25), copies=None, **options):
     """Of examples whose queries and items are the rows, by default each its own."""
+    copies = tf.ones(len(items)) if copies is None else tf.constant(copies)
+    columns = Columns(items, _numbers(keys), copies, tf.constant(frequency, tf.float64))
     every = tf.range(len(queries), dtype=tf.int64)
-    apart = {"query_of": every, "item_of": every, "copies": tf.ones(len(items), tf.int64), "temperature": 0.5}
-    frequency = tf.constant(frequency, tf.float64)
-    return float(
-        in_batch_softmax(queries, items, item_keys=_numbers(keys), frequency=frequency, **(PLAIN | apart | options))
-    )
+    return float(_loss(queries, columns, **({"query_of": every, "column_of": every, "temperature": 0.5} | options)))
 
 
 def test_softmax_without_correction():
@@ -67,7 +72,7 @@ def test_an_accidental_hit_is_no_negative_but_the_positive_stays():
     expected = pytest.approx((0.513015 + 0.641147 + 0.913015) / 3, abs=1e-6)
     assert _main(queries, items, **options) == expected
     assert _main(queries, items, copies_differ=True, **options) == expected
-    once = {"item_of": _numbers([0, 1, 0]), "copies": _numbers([2, 1])}
+    once = {"column_of": _numbers([0, 1, 0]), "copies": [2.0, 1.0]}
     assert _main(queries, items[:2], **(options | {"keys": (7, 8), "frequency": (1, 1)} | once)) == expected
     # Kept as negatives, they add a column of 1 to row 0 and one of 0.6 to row 2:
     # log(2 + e^-0.4) = 0.982198 and log(2 + e^0.4) = 1.250424
@@ -77,7 +82,7 @@ def test_an_accidental_hit_is_no_negative_but_the_positive_stays():
 
 def test_uniform_negatives_are_columns_but_no_examples():
     items = tf.constant([[1.0, 0.0], [0.6, 0.8], [0.0, 1.0], [1.0, 0.0]])
-    options = {"keys": (1, 2, 3, 1), "negatives": 2, "item_of": _numbers([0, 1]), "copies": _numbers([1, 1, 1, 1])}
+    options = {"keys": (1, 2, 3, 1), "column_of": _numbers([0, 1])}
     # At temperature 1, logits less log frequency: row 0 [e^1 / 2, e^0.6 / 1, e^0 / 0.5], without its own item's second
     # column: log((1.359141 + 1.822119 + 2) / 1.359141) = 1.338195; row 1 [e^0 / 2, e^0.8 / 1, e^1 / 0.5, e^0 / 2]:
     # log((0.5 + 2.225541 + 5.436564 + 0.5) / 2.225541) = 1.358958
@@ -85,15 +90,6 @@ def test_uniform_negatives_are_columns_but_no_examples():
     expected = pytest.approx((1.338195 + 1.358958) / 2, abs=1e-6)
     assert _main(items=items, **options) == expected
     assert _main(items=items, copies_differ=True, **options) == expected
-
-
-def test_columns_to_expect_of_an_item():
-    # Of 40 examples 8 or none hold the item; with two uniform negatives for 10 examples it is one of 6 items to draw.
-    counts = _numbers([8, 0])
-    mixed = column_frequency(counts, train_examples=40, negatives=0.2, corpus_size=6)
-    np.testing.assert_allclose(mixed, [0.2 + 1 / 30, 1 / 30], rtol=1e-12)
-    in_batch = column_frequency(counts, train_examples=40, negatives=0, corpus_size=6)
-    np.testing.assert_allclose(in_batch, [0.2, 0.025], rtol=1e-12)
 
 
 def _contrastive(first, second, **options):
@@ -157,33 +153,22 @@ def test_what_examples_share_counts_as_often_as_they_have_it(remove_accidental_h
     queries, corpus = (tf.constant(scale * draws.normal(size=(n, 3)), tf.float64) for n in (4, 6))
     query_of, item_of = _numbers([0, 1, 0, 2, 3, 0, 1]), _numbers([0, 0, 1, 2, 0, 3, 4])
     keys, frequency = _numbers([9, 8, 7, 6, 5, 4]), tf.constant([0.3, 0.07, 0.16, 0.03, 0.1, 0.02], tf.float64)
-    # Two uniform negatives: an item that three examples have, and one that none has.
-    options = {"remove_accidental_hits": remove_accidental_hits, "temperature": 0.5, "logq": 0.8, "negatives": 2}
+    options = {"remove_accidental_hits": remove_accidental_hits, "temperature": 0.5, "logq": 0.8}
     found, expected = [], []
     with tf.GradientTape(persistent=True) as tape:
         tape.watch([queries, corpus])
-        columns = _numbers([0, 1, 2, 3, 4, 0, 5])
-        shared = in_batch_softmax(
-            queries,
-            tf.gather(corpus, columns),
-            query_of=query_of,
-            item_of=item_of,
-            copies=_numbers([3, 1, 1, 1, 1, 1, 1]),
-            item_keys=tf.gather(keys, columns),
-            frequency=tf.gather(frequency, columns),
-            **(PLAIN | options),
-        )
-        columns = tf.concat([item_of, [0, 5]], axis=0)
-        apart = in_batch_softmax(
-            tf.gather(queries, query_of),
-            tf.gather(corpus, columns),
-            query_of=tf.range(7, dtype=tf.int64),
-            item_of=tf.range(7, dtype=tf.int64),
-            copies=tf.ones(9, tf.int64),
-            item_keys=tf.gather(keys, columns),
-            frequency=tf.gather(frequency, columns),
-            **(PLAIN | options | {"copies_differ": True}),
-        )
+
+        def columns_at(which, copies):
+            embeddings, column_keys, of_columns = (tf.gather(part, which) for part in (corpus, keys, frequency))
+            return Columns(embeddings, column_keys, copies, of_columns)
+
+        # Two uniform negatives: an item that three examples have, and one that none has.
+        columns = columns_at([0, 1, 2, 3, 4, 0, 5], copies=tf.constant([3, 1, 1, 1, 1, 1, 1], tf.float64))
+        shared = _loss(queries, columns, query_of=query_of, column_of=item_of, **options)
+        columns = columns_at(tf.concat([item_of, [0, 5]], axis=0), copies=tf.ones(9, tf.float64))
+        every = tf.range(7, dtype=tf.int64)
+        options |= {"copies_differ": True}
+        apart = _loss(tf.gather(queries, query_of), columns, query_of=every, column_of=every, **options)
     for loss, numbers in ((shared, found), (apart, expected)):
         numbers += [loss, *(tf.convert_to_tensor(g) for g in tape.gradient(loss, [queries, corpus]))]
     for ours, theirs in zip(found, expected, strict=True):
@@ -199,16 +184,18 @@ def test_the_replicas_losses_add_up_to_that_of_the_global_batch():
 
     def both(first, end, columns, item_of, copies):
         """Of some of the examples, the items of all of them at these columns."""
-        main = in_batch_softmax(
+        main = _loss(
             queries[first:end],
-            tf.gather(items, columns),
+            Columns(
+                tf.gather(items, columns),
+                keys=_numbers(np.take(keys, columns)),
+                copies=tf.constant(copies, tf.float64),
+                frequency=tf.constant(np.take(counts, columns) / 8),
+            ),
             query_of=tf.range(end - first, dtype=tf.int64),
-            item_of=_numbers(item_of),
-            copies=_numbers(copies),
-            item_keys=_numbers(np.take(keys, columns)),
-            frequency=tf.constant(np.take(counts, columns) / 8),
+            column_of=_numbers(item_of),
+            examples=6,
             temperature=tf.constant(0.5, tf.float64),
-            **PLAIN,
         )
         own = tf.range(first, end, dtype=tf.int64)
         options = {"first_of": own - first, "second_of": own, "temperature": 0.5, "twins": alike[first:end]}
@@ -339,23 +326,18 @@ def test_in_bfloat16_the_gradient_of_items_that_are_uniform_negatives_too_is_mor
     queries = draws.normal(size=(64, 16))
     queries /= np.linalg.norm(queries, axis=1, keepdims=True)
     corpus = queries + 0.05 * draws.normal(size=queries.shape)
-    columns = tf.concat([tf.range(64, dtype=tf.int64)] * 2, axis=0)
+    every = tf.range(64, dtype=tf.int64)
+    keys = tf.concat([every, every], axis=0)
     gradients = []
     for dtype, precision in ((tf.float64, "float32"), (tf.float32, "bfloat16")):
         sides = tf.constant(queries, dtype), tf.constant(corpus, dtype)
         with tf.GradientTape() as tape:
             tape.watch(sides)
-            loss = in_batch_softmax(
-                sides[0],
-                tf.gather(sides[1], columns),
-                query_of=columns[:64],
-                item_of=columns[:64],
-                copies=tf.ones(128, tf.int64),
-                item_keys=columns,
-                frequency=tf.ones(128, tf.float64),
-                temperature=tf.constant(0.07, dtype),
-                **(PLAIN | {"negatives": 64, "precision": precision}),
+            columns = Columns(
+                tf.gather(sides[1], keys), keys, copies=tf.ones(128, dtype), frequency=tf.ones(128, tf.float64)
             )
+            options = {"temperature": tf.constant(0.07, dtype), "precision": precision}
+            loss = _loss(sides[0], columns, query_of=every, column_of=every, **options)
         gradients.append([tf.convert_to_tensor(gradient).numpy() for gradient in tape.gradient(loss, sides)])
     for exact, rounded in zip(*gradients, strict=True):
         assert 1e-5 < np.linalg.norm(rounded - exact) / np.linalg.norm(exact) < 1e-2
