@@ -15,7 +15,7 @@ from features.vocabularies import NOTHING, digest_terms, vocabularies
 from pipelines.aggregation.counts import positive_lines, rejects_of
 from pipelines.aggregation.cut_off import CUT_OFF
 from pipelines.aggregation.input_checks import compare_ids, cure_of_unknown_items, early_times
-from pipelines.aggregation.partitions import OUTSIDE
+from pipelines.aggregation.partition_lines import OUTSIDE
 from pipelines.aggregation.times_in_words import compare_units
 from stage.manifest import Manifest
 from stage.storage import join, read_bytes

@@ -16,7 +16,7 @@ from pipelines.aggregation.counts import (
 from pipelines.aggregation.job import Job
 from pipelines.aggregation.log import EARLY, log_columns
 from pipelines.aggregation.other_events import others_alone, others_alone_in_test
-from pipelines.aggregation.partitions import check_partitions
+from pipelines.aggregation.partition_lines import check_partitions
 from pipelines.aggregation.tables import raw_tables
 from pipelines.aggregation.times_in_words import compare_units, cure_of_times
 from pipelines.aggregation.unusable_files import check_files, cure_of_json, expected_columns, expected_table_columns

@@ -10,8 +10,9 @@ from features.spec.spec import Spec
 from pipelines.aggregation.bigquery import find_bigquery
 from pipelines.aggregation.input_files import InputFile, NamedFile, find_files
 from pipelines.aggregation.json_bytes import json_bytes
-from pipelines.aggregation.partitions import PLACEHOLDER, Partition, TableDay, log_patterns, table_day
+from pipelines.aggregation.partitions import PLACEHOLDER, Partition, log_patterns
 from pipelines.aggregation.raw_directory import below_raw, refuse_unfinished_raw
+from pipelines.aggregation.table_day import TableDay, table_day
 from pipelines.aggregation.tables import raw_tables
 from stage import storage
 from stage.errors import StageError, UsageError

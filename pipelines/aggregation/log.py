@@ -18,7 +18,7 @@ from pipelines.aggregation.batches import Batch
 from pipelines.aggregation.columns import Columns, feature_keys
 from pipelines.aggregation.cut_off import count_cut_off
 from pipelines.aggregation.other_events import count_other_events
-from pipelines.aggregation.partitions import count_by_window
+from pipelines.aggregation.partition_lines import count_by_window
 from pipelines.aggregation.unusable_files import count_in_file
 
 EARLY = "lines/before_1990"

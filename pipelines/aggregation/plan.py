@@ -16,7 +16,8 @@ from pipelines.aggregation.job import Job
 from pipelines.aggregation.named_columns import check_named_columns
 from pipelines.aggregation.options import job_options_of
 from pipelines.aggregation.output import Target
-from pipelines.aggregation.partitions import tell_days_off, tell_table_days
+from pipelines.aggregation.partitions import tell_days_off
+from pipelines.aggregation.table_day import tell_table_days
 from stage.errors import UsageError
 from stage.globs import rooted
 from stage.instant import to_microseconds

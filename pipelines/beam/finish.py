@@ -5,7 +5,7 @@ from pipelines.aggregation.counts import below, ids_to_compare, reconcile_lines,
 from pipelines.aggregation.input_checks import check_input
 from pipelines.aggregation.job import Job
 from pipelines.aggregation.output import Written, sum_by_content
-from pipelines.aggregation.partitions import lines_outside
+from pipelines.aggregation.partition_lines import lines_outside
 from pipelines.beam.transform import TransformOutput
 from stage import storage
 from stage.errors import Interrupted, StageError

@@ -31,7 +31,7 @@ from pipelines.aggregation.output import (
     write_rejects,
 )
 from pipelines.aggregation.packing import concat, pack
-from pipelines.aggregation.partitions import lines_outside
+from pipelines.aggregation.partition_lines import lines_outside
 from pipelines.aggregation.plan import Plan
 from pipelines.aggregation.tables import raw_tables
 from pipelines.spark import tasks

@@ -20,7 +20,8 @@ from pipelines.aggregation.batches import to_batch
 from pipelines.aggregation.counts import count_smallest, shown_counts
 from pipelines.aggregation.input_checks import check_input
 from pipelines.aggregation.input_files import InputFile
-from pipelines.aggregation.partitions import Partition, WindowDay, check_partitions
+from pipelines.aggregation.partition_lines import check_partitions
+from pipelines.aggregation.partitions import Partition, WindowDay
 from pipelines.aggregation.tables import raw_tables, validate_rows
 from pipelines.aggregation.unusable_files import count_in_file, expected_columns, expected_table_columns
 from stage.errors import StageError
