@@ -117,7 +117,7 @@ def _verb_before(words: Sequence[str]) -> str:
 
 def _of_a_key(error: UnknownArgument, name: str) -> UsageError:
     """The error, but one that names --set if the argument is called as a key that the verb reads."""
-    from features.spec.file import keys_called  # noqa: PLC0415  (pydantic, for which no help waits)
+    from features.spec.overrides import keys_called  # noqa: PLC0415  (pydantic, for which no help waits)
 
     keys = keys_called(error.argument.lstrip("-").replace("-", "_"), SECTIONS_READ.get(name, ()))
     meant = " or ".join(f"--set {key}=VALUE" for key in keys)

@@ -8,7 +8,8 @@ from features.data_window import window_of
 from features.made_under import dataset_done_from, made_under, model_made_from
 from features.metrics_file import why_other_metrics
 from features.pseudonyms import load_pseudonyms
-from features.spec.file import load_spec, set_options
+from features.spec.file import load_spec
+from features.spec.overrides import set_options
 from features.spec.sections_read import SECTIONS_READ
 from features.spec.spec import Spec
 from pipelines.aggregation.inputs import find_inputs

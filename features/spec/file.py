@@ -1,22 +1,19 @@
-"""Reading a spec: a shipped one, a YAML file or one that a manifest recorded, after overrides."""
+"""Reading a spec: a shipped one, a YAML file or one that a manifest recorded."""
 
-import copy
-import json
 import os
 import re
-import shlex
 from collections.abc import Sequence
 from importlib import resources
-from typing import Any, TypeVar, get_args
+from typing import Any, TypeVar
 
 import yaml
 from pydantic import BaseModel, ValidationError
 
 from features.spec.errors import describe_invalid
 from features.spec.gate import Gate
-from features.spec.sections_read import SECTIONS_READ
+from features.spec.overrides import overridden, refuse_below_values
 from features.spec.spec import Spec
-from features.spec.yaml import NOTHING, load_yaml
+from features.spec.yaml import load_yaml
 from stage import storage
 from stage.errors import StageError, UsageError, did_you_mean
 from stage.manifest import NAME, Manifest, versions
@@ -117,14 +114,6 @@ def gate_of(manifest: Manifest, directory: str, *, overrides: Sequence[str], ver
     return _validate(_GateAlone, manifest.spec, overrides=overrides, verb=verb, source=source, advice=advice).gate
 
 
-def set_options(spec: Spec, verb: str) -> list[str]:
-    """The sections that a verb reads as its `--set`, so that it doesn't matter what an earlier stage recorded."""
-    tree = spec.model_dump(mode="json")
-    # YAML would read JSON's escapes of what lies beyond 16 bits as two characters.
-    told = [f"{section}={json.dumps(tree[section], ensure_ascii=False)}" for section in SECTIONS_READ[verb]]
-    return [part for override in told for part in ("--set", override)]
-
-
 def _read(name_or_path: str) -> tuple[bytes, str]:
     if name_or_path in shipped_names():
         return resources.files("features.specs").joinpath(f"{name_or_path}.yaml").read_bytes(), name_or_path
@@ -154,14 +143,12 @@ def _validate(
     source: str,
     advice: str = "",
 ) -> _Model:
-    changed = copy.deepcopy(tree)
-    for override in overrides:
-        _apply(changed, override, verb=verb)
+    changed = overridden(tree, overrides, verb=verb)
     try:
         return model.model_validate(changed)
     except ValidationError as error:
         problem = describe_invalid(error)
-        _refuse_below_values(problem, overrides)
+        refuse_below_values(problem, overrides)
         keys = [override.partition("=")[0] for override in overrides]
         if any(re.match(rf"{re.escape(key)}[.:]", problem) for key in keys):
             raise UsageError(f"--set {problem}") from None
@@ -176,73 +163,3 @@ def _takes(model: type[BaseModel], tree: dict[str, Any]) -> bool:
     except ValidationError:
         return False
     return True
-
-
-def _refuse_below_values(problem: str, overrides: Sequence[str]) -> None:
-    """Refuses an override of a key below one that holds a value, which the spec is the first to say."""
-    found = re.match(r"(\S+): expected (.+?), got {", problem)
-    below = next((override for override in overrides if found and override.startswith(f"{found[1]}.")), None)
-    if found and below is not None:
-        raise _below_value(below, found[1], is_list=found[2] == "a list")
-
-
-def _below_value(override: str, parent: str, *, is_list: bool) -> UsageError:
-    key, _, text = override.partition("=")
-    if is_list:
-        whole = shlex.quote(f"{parent}=[{text}]")
-        return UsageError(f"--set {key}: {parent} is a list, which is given whole, as in --set {whole}")
-    return UsageError(f"--set {key}: {parent} is a value, not a section")
-
-
-def _apply(tree: dict[str, Any], override: str, *, verb: str | None) -> None:
-    key, _, text = override.partition("=")
-    *parents, last = key.split(".")
-    section = key.split(".")[0]
-    if section not in Spec.model_fields:
-        sections = SECTIONS_READ[verb] if verb is not None else tuple(Spec.model_fields)
-        raise UsageError(f"--set {key}: no such section{_meant_by(key, sections)}")
-    if verb is not None and section not in SECTIONS_READ[verb]:
-        reader = next((v for v, sections in SECTIONS_READ.items() if section in sections), None)
-        takes = f"give it to {reader}" if reader else "it can't be overridden"
-        raise UsageError(f"--set {key}: {verb} doesn't read the section {section}; {takes}")
-    try:
-        value = load_yaml(text)
-    except yaml.YAMLError:
-        raise UsageError(f"--set {key}: expected a YAML value, got {text!r}") from None
-    except UsageError as error:
-        raise UsageError(f"--set {key}: {error}") from None
-    if not text.strip():
-        raise UsageError(f"--set {key}: {NOTHING}")
-    node = tree
-    for depth, parent in enumerate(parents):
-        child = node.get(parent)
-        if child is None:  # as a manifest has a section that nobody gave
-            if parents[:depth][-1:] == ["features"] and last != "kind":
-                names = ", ".join(node) or "none"
-                features = ".".join(parents[:depth])
-                raise UsageError(
-                    f"--set {key}: {features} has no feature {parent}; it has {names}; of another one give the kind "
-                    "first"
-                )
-            child = node[parent] = {}
-        if not isinstance(child, dict):
-            raise _below_value(override, ".".join(parents[: depth + 1]), is_list=isinstance(child, list))
-        node = child
-    node[last] = value
-
-
-def _meant_by(key: str, sections: Sequence[str]) -> str:
-    """The keys that are called so in one of the sections, else the nearest section."""
-    whole = [f"'{one}'" for one in keys_called(key, sections)]
-    return f"; did you mean {' or '.join(whole)}?" if whole else did_you_mean(key.split(".", maxsplit=1)[0], sections)
-
-
-def keys_called(name: str, sections: Sequence[str]) -> list[str]:
-    """The keys of some sections that are called so, as `train.epochs`."""
-    return [f"{section}.{name}" for section in sections if name in _keys_of(section)]
-
-
-def _keys_of(section: str) -> set[str]:
-    """The keys of a section of the spec, be it one that may be null."""
-    kind = Spec.model_fields[section].annotation
-    return {key for one in (kind, *get_args(kind)) for key in getattr(one, "model_fields", ())}

@@ -3,7 +3,7 @@
 import subprocess
 
 from features.dataset import Dataset
-from features.spec.file import set_options
+from features.spec.overrides import set_options
 from features.spec.spec import Spec
 from stage import storage
 from stage.child_process import run_verb
