@@ -8,12 +8,12 @@ from typing import Any
 from rich.table import Table
 
 from features.dataset import Dataset
-from features.metrics_file import why_other_metrics
+from features.metrics_file import NAME, Evaluation, why_other_metrics
 from features.spec.evaluate import Evaluate
 from features.spec.file import spec_of
 from features.split import SplitName
 from model.network.finished_model import FinishedModel
-from model.options.evaluate import NAME, make_parser
+from model.options.evaluate import make_parser
 from model.ranking.beaten_by import describe_better_baseline
 from model.ranking.candidates import Candidates, read_candidates
 from model.ranking.held_out import warn_if_seen
@@ -49,9 +49,8 @@ def main(argv: Sequence[str]) -> None:
     settings = spec_of(model.manifest, options.model, overrides=options.overrides, verb="evaluate").evaluate
     seen = warn_if_seen(model, dataset=dataset, split=options.split)
     candidates = None if options.candidates is None else read_candidates(options.candidates, dataset)
-    these = None if candidates is None else candidates.to_json()
-    digests = _digests(model, dataset)
-    other = why_other_metrics(path, settings, split=options.split, digests=digests, candidates=these)
+    wanted = _evaluation(model, dataset, split=options.split, settings=settings, candidates=candidates)
+    other = why_other_metrics(path, wanted)
     done = options.skip_done and other == ""
     if not (other is None or done or options.overwrite):
         raise StageError(f"{path}: {other or 'is there already'}; --overwrite makes it again")
@@ -111,15 +110,15 @@ def evaluate(
     return {
         **own.metrics,
         "baselines": {name: ranking.metrics for name, ranking in baselines.items()},
-        "split": split,
-        "settings": settings.model_dump(mode="json"),
-        "digests": _digests(model, dataset),
-        **({} if candidates is None else {"candidates": candidates.to_json()}),
+        **_evaluation(model, dataset, split=split, settings=settings, candidates=candidates).to_json(),
     }
 
 
-def _digests(model: FinishedModel, dataset: Dataset) -> dict[str, str]:
-    return {"model": model.manifest.content_digest, "dataset": dataset.manifest.content_digest}
+def _evaluation(
+    model: FinishedModel, dataset: Dataset, *, split: SplitName, settings: Evaluate, candidates: Candidates | None
+) -> Evaluation:
+    digests = {"model": model.manifest.content_digest, "dataset": dataset.manifest.content_digest}
+    return Evaluation(split, settings, digests, None if candidates is None else candidates.to_json())
 
 
 def _more_epochs_may_help(model: FinishedModel) -> bool:

@@ -1,13 +1,12 @@
 """`ssl-two-tower report`: what a run found and learned, as one HTML file to read and to send on."""
 
-import json
 import os
 from collections.abc import Mapping, Sequence
 
 from features.dataset import Dataset
-from features.spec.evaluate import Evaluate
+from features.metrics_file import NAME as METRICS
+from features.metrics_file import read_evaluation
 from model.network.finished_model import FinishedModel
-from model.options.evaluate import NAME as METRICS
 from model.options.report import NAME, make_parser
 from model.ranking.baselines import BASELINES
 from model.ranking.held_out import warn_if_seen
@@ -133,24 +132,22 @@ def _read_split(run: str, dataset: Dataset, *, model: Manifest) -> SplitToRank:
     """
     path = storage.join(run, METRICS)
     again = f"ssl-two-tower evaluate --model {run}/model --dataset {run}/dataset --output {run} makes it"
-    if not storage.exists(path):
-        raise StageError(f"{path}: expected the metrics of a finished run, but it is not there; {again}")
     try:
-        metrics = json.loads(storage.read_bytes(path))
-        name, digests = metrics["split"], metrics["digests"]
-        settings, among = Evaluate.model_validate(metrics["settings"]), metrics.get("candidates")
-    except (ValueError, KeyError, TypeError) as error:
-        raise StageError(f"{path}: not as evaluate writes it ({error!r}); {again} with --overwrite") from None
-    if digests != {"model": model.content_digest, "dataset": dataset.manifest.content_digest}:
+        found = read_evaluation(path)
+    except ValueError as error:
+        raise StageError(f"{path}: not as evaluate writes it ({error}); {again} with --overwrite") from None
+    if found is None:
+        raise StageError(f"{path}: expected the metrics of a finished run, but it is not there; {again}")
+    if found.digests != {"model": model.content_digest, "dataset": dataset.manifest.content_digest}:
         raise StageError(
             f"{path}: expected metrics of this run's model and dataset, found others'; {again} anew with --overwrite"
         )
-    if among is not None:
+    if found.candidates is not None:
         raise StageError(
             f"{path}: expected metrics of a ranking of all items, as the report's are, found those of --candidates; "
             f"give these another --output; {again} anew with --overwrite"
         )
-    return read_split_to_rank(dataset, name, settings=settings)
+    return read_split_to_rank(dataset, found.split, settings=found.settings)
 
 
 if __name__ == "__main__":

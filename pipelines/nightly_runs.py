@@ -5,13 +5,14 @@ import sys
 from collections.abc import Iterable
 from datetime import datetime
 
+from features.metrics_file import NAME as METRICS
 from stage import storage
 from stage.errors import StageError, StorageError
 from stage.manifest import NAME, Manifest
 
 OUTPUTS = ("aggregate", "dataset", "model", "export")
 """Directories of a run, each with a manifest."""
-MADE = (*OUTPUTS, "metrics.json")
+MADE = (*OUTPUTS, METRICS)
 """What a run has, if nothing else."""
 
 

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 
 from features.data_window import window_of
 from features.made_under import dataset_done_from, made_under, model_made_from
-from features.metrics_file import why_other_metrics
+from features.metrics_file import NAME as METRICS
+from features.metrics_file import Evaluation, why_other_metrics
 from features.pseudonyms import load_pseudonyms
 from features.spec.file import load_spec
 from features.spec.overrides import set_options
@@ -48,7 +49,7 @@ def plan_stages(
         flags: Further ones of the build, Beam's too.
         job: Job options, such as data_start; None where not given.
     """
-    dataset, model, metrics = (storage.join(directory, name) for name in ("dataset", "model", "metrics.json"))
+    dataset, model, metrics = (storage.join(directory, name) for name in ("dataset", "model", METRICS))
     options = [f"--{name.replace('_', '-')}={value}" for name, value in job.items() if value is not None]
     where = ["--raw", raw] if raw is not None else []
     return [
@@ -94,7 +95,7 @@ def _other_model(directory: str, spec: Spec, *, dataset: str) -> str | None:
 def _other_metrics(path: str, spec: Spec, *, dataset: str, model: str) -> str | None:
     manifests = {"dataset": Manifest.find(dataset), "model": Manifest.find(model)}
     read = {name: manifest.content_digest for name, manifest in manifests.items() if manifest is not None}
-    return why_other_metrics(path, spec.evaluate, split="test", digests=read)
+    return why_other_metrics(path, Evaluation("test", spec.evaluate, read))
 
 
 def main(argv: Sequence[str]) -> None:

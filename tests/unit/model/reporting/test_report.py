@@ -334,6 +334,10 @@ def copied(run: Path, tmp_path: Path) -> Callable[[str, bytes | None], Path]:
     [
         (None, "expected the metrics of a finished run, but it is not there; ssl-two-tower evaluate --model"),
         (b"[]", "not as evaluate writes it"),
+        (
+            b'{"settings": {"top": 1}}',
+            "not as evaluate writes it (settings: top: no such key; known: baselines, ",
+        ),
         (b'{"split": "test", "settings": {}, "digests": {}}', "expected metrics of this run's model and dataset"),
     ],
 )
