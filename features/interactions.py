@@ -93,6 +93,33 @@ def validate_lines(
         context: In session mode, what is kept of a line beside; none of it rejects the line.
         test_start: Where a split by time begins its test, UTC microseconds; every line has a time then.
     """
+    lines, broken = _read_rows(rows, places, source=source, needs_time=needs_time, context=context)
+    rejected = np.logical_or.reduce(list(broken.values()))
+    outside = _outside(lines["timestamp"], window)
+    outcome = Outcome(
+        kept=pa.Table.from_batches([lines]),
+        rejected=_rejects(lines, rows, broken=broken, rejected=rejected),
+        inside=int((~rejected & ~outside).sum()),
+        outside=int((~rejected & outside).sum()),
+    )
+    kept = ~rejected
+    if source.positive_events and source.event is not None:
+        late = None if test_start is None else kept & ~outside & _is_from(lines["timestamp"], test_start)
+        other = _tell_events(outcome, lines["event"], listed=source.positive_events, good=kept, late=late)
+        outcome.filtered["not_positive"] = int((kept & other).sum())
+        kept &= ~other
+    if (kept & outside).any():
+        outcome.filtered["outside_window"] = int((kept & outside).sum())
+        kept &= ~outside
+    if not kept.all():
+        outcome.kept = outcome.kept.filter(pa.array(kept))
+    return outcome
+
+
+def _read_rows(
+    rows: pa.RecordBatch, places: npt.NDArray[np.int64], *, source: InteractionSource, needs_time: bool, context: Side
+) -> tuple[pa.RecordBatch, dict[str, npt.NDArray[np.bool_]]]:
+    """The rows in schema LINES, and rule -> whether a row breaks it, in the order in which rules are told."""
     broken: dict[str, npt.NDArray[np.bool_]] = {}
     for name, column in (("query_id", source.query_id), ("item_id", source.item_id)):
         broken[f"missing_{name}"] = are_missing(rows.column(column))
@@ -110,38 +137,38 @@ def validate_lines(
         if needs_time:
             broken["missing_timestamp"] = absent
     columns = [rows.column(source.query_id), rows.column(source.item_id), event, time, pa.array(places)]
-    lines = pa.table([*columns, *raw_features(rows, context).values()], schema=with_features(LINES, context))
-    rejected = np.logical_or.reduce(list(broken.values()))
-    outcome = Outcome(kept=lines, rejected=_rejects(lines, rows, broken=broken, rejected=rejected))
-    drop = rejected.copy()
-    outside = _outside(time, window)
-    if source.positive_events and source.event is not None:
-        outcome.positive, other = _find_positive(event, source.positive_events)
-        outcome.filtered["not_positive"] = int((other & ~drop).sum())
-        drop |= other
-        if not (~rejected & ~other).any():
-            outcome.others = _commonest(event.filter(pa.array(~rejected)))
-        if test_start is not None:
-            late = ~rejected & ~outside & _is_from(time, test_start)
-            outcome.positive_in_test = int((late & ~other).sum())
-            outcome.others_in_test = _commonest(event.filter(pa.array(late & other)))
-    outcome.outside = int((outside & ~rejected).sum())
-    outcome.inside = int((~rejected).sum()) - outcome.outside
-    outside &= ~drop
-    if outside.any():
-        outcome.filtered["outside_window"] = int(outside.sum())
-        drop |= outside
-    if drop.any():
-        outcome.kept = lines.filter(pa.array(~drop))
-    return outcome
+    columns += raw_features(rows, context).values()
+    return pa.RecordBatch.from_arrays(columns, schema=with_features(LINES, context)), broken
 
 
-def _find_positive(event: pa.Array, listed: list[str]) -> tuple[dict[str, int], npt.NDArray[np.bool_]]:
-    """The number of lines with each listed event, and whether a line has another."""
+def _tell_events(
+    outcome: Outcome,
+    event: pa.Array,
+    *,
+    listed: list[str],
+    good: npt.NDArray[np.bool_],
+    late: npt.NDArray[np.bool_] | None,
+) -> npt.NDArray[np.bool_]:
+    """Counts events for people; returns whether a line has none of the listed ones.
+
+    Args:
+        outcome: Gets the counts.
+        event: [n].
+        listed: The positive events.
+        good: bool [n], whether a line isn't rejected.
+        late: bool [n], whether a good line lies in the window and the test split's time; None: no split by time.
+    """
     names = list(dict.fromkeys(listed))
     place = pc.fill_null(pc.index_in(event, pa.array(names)), len(names)).to_numpy()
     lines = np.bincount(place, minlength=len(names) + 1).tolist()
-    return dict(zip(names, lines, strict=False)), place == len(names)
+    other = place == len(names)
+    outcome.positive = dict(zip(names, lines, strict=False))
+    if not (good & ~other).any():
+        outcome.others = _commonest(event.filter(pa.array(good)))
+    if late is not None:
+        outcome.positive_in_test = int((late & ~other).sum())
+        outcome.others_in_test = _commonest(event.filter(pa.array(late & other)))
+    return other
 
 
 def _commonest(events: pa.Array) -> dict[str, int]:
@@ -189,7 +216,11 @@ def _is_from(time: pa.Array, start: int) -> npt.NDArray[np.bool_]:
 
 
 def _rejects(
-    lines: pa.Table, rows: pa.RecordBatch, *, broken: dict[str, npt.NDArray[np.bool_]], rejected: npt.NDArray[np.bool_]
+    lines: pa.RecordBatch,
+    rows: pa.RecordBatch,
+    *,
+    broken: dict[str, npt.NDArray[np.bool_]],
+    rejected: npt.NDArray[np.bool_],
 ) -> pa.Table:
     if not rejected.any():
         return REJECTS.empty_table()
