@@ -116,42 +116,24 @@ def export(
     if not exact:
         queries = sample_queries(two_tower, model, dataset=dataset, settings=spec.evaluate, most=MEASURED_QUERIES)
         measures = _write_index(items, queries, spec=spec, output=output, run_id=run_id)
-    with storage.writable_as_local(output) as local, tempfile.TemporaryDirectory() as scratch:
-        if exact:
-            graph.add_items(ItemTable(items.ids, items.titles, embeddings=items.embeddings, scratch=scratch))
-        with written_to(output):
-            # A process that opens a new export each night would keep all of them by their gradients.
-            options = tf.saved_model.SaveOptions(experimental_custom_gradients=False)
-            tf.saved_model.save(graph, local, signatures=graph.signatures(), options=options)
-            projected = write_projector(items, storage.join(local, PROJECTOR), most=spec.export.projector_items)
+    projected = _write_graph(graph, items, spec=spec, output=output, exact=exact)
     # By row of the index.
     write_parquet(storage.join(output, ITEMS), items.entities)
     if spec.export.queries:
         write_queries(dataset, output)
     if candidates is not None:
         write_dataset_items(dataset, output)
-    manifest = model.manifest
     made = Manifest(
         stage="export",
         run_id=run_id,
         spec=spec.model_dump(mode="json"),
         spec_digest=spec_digest(spec, "export"),
-        inputs={
-            "model": manifest.content_digest,
-            "dataset": dataset.manifest.content_digest,
-            **({} if candidates is None else {"candidates": candidates.digest}),
-            **digests_of(manifest),
-        },
-        # Where the model lies, for who compares the next one with it, or trains on from it; and of when the items are.
-        job_options={
-            **manifest.job_options,
-            "model": storage.absolute(model.directory),
-            **({} if (end := dataset.manifest.job_options.get("data_end")) is None else {"items_end": end}),
-        },
+        inputs=_inputs(model, dataset, candidates=candidates),
+        job_options=_job_options(model, dataset),
         counts={"items": len(items), "projected": projected, **({} if candidates is None else candidates.counts)},
         measures=measures,
-        vocabularies=manifest.vocabularies,
-        transform_digest=manifest.transform_digest,
+        vocabularies=model.manifest.vocabularies,
+        transform_digest=model.manifest.transform_digest,
         content=items.digests(),
         files=describe_files(output),
     )
@@ -190,6 +172,38 @@ def _write_index(items: ServedItems, queries: Embeddings, *, spec: Spec, output:
     check_own(output, run_id=run_id)
     storage.write_file(storage.join(output, INDEX), lambda file: write_index(index, file))
     return measures
+
+
+def _write_graph(graph: ServingGraph, items: ServedItems, *, spec: Spec, output: str, exact: bool) -> int:
+    """Writes the SavedModel, with the items in it where every item is scored; returns how many the projector shows."""
+    with storage.writable_as_local(output) as local, tempfile.TemporaryDirectory() as scratch:
+        if exact:
+            graph.add_items(ItemTable(items.ids, items.titles, embeddings=items.embeddings, scratch=scratch))
+        with written_to(output):
+            # A process that opens a new export each night would keep all of them by their gradients.
+            options = tf.saved_model.SaveOptions(experimental_custom_gradients=False)
+            tf.saved_model.save(graph, local, signatures=graph.signatures(), options=options)
+            return write_projector(items, storage.join(local, PROJECTOR), most=spec.export.projector_items)
+
+
+def _inputs(model: FinishedModel, dataset: Dataset, *, candidates: Candidates | None) -> dict[str, str]:
+    """What it is made from -> digest."""
+    return {
+        "model": model.manifest.content_digest,
+        "dataset": dataset.manifest.content_digest,
+        **({} if candidates is None else {"candidates": candidates.digest}),
+        **digests_of(model.manifest),
+    }
+
+
+def _job_options(model: FinishedModel, dataset: Dataset) -> dict[str, str | None]:
+    """The model's; where it lies, for who compares the next one with it or trains on from it; of when the items are."""
+    end = dataset.manifest.job_options.get("data_end")
+    return {
+        **model.manifest.job_options,
+        "model": storage.absolute(model.directory),
+        **({} if end is None else {"items_end": end}),
+    }
 
 
 def _describe(measures: dict[str, float]) -> str:
