@@ -7,11 +7,9 @@ from argparse import Namespace
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from contextlib import closing
-from functools import partial
 
 from features.dataset import Dataset
 from features.spec.file import build_spec, load_spec
-from features.spec.sections_read import SECTIONS_READ
 from features.spec.spec import Spec
 from model.comparison import results_file
 from model.comparison.dataset_build import build_dataset
@@ -25,16 +23,13 @@ from model.comparison.variants import (
     ALPHA,
     ID_DROPOUT,
     PEER_NAMES,
-    PROTOCOLS,
     Protocol,
     Variant,
     default_names,
-    names_on_request,
-    parse_names,
     parse_variants,
-    row_names,
 )
 from model.comparison.worker_pool import WorkerPool
+from model.options.compare import make_parser
 from model.ranking.cut_off import warn_if_all_are_found
 from model.ranking.left_out import leaves_out_self
 from model.training.item_switches import check_item_features
@@ -43,8 +38,6 @@ from stage import extras, storage
 from stage.command_line import run_process
 from stage.errors import Interrupted, UsageError
 from stage.output import refuse_file
-from stage.parser import Parser
-from stage.whole_number import whole_number
 
 _OF_A_RUN = (
     *("raw", "variants", "protocol", "train_fraction", "seeds", "trials", "most_steps", "workers", "threads", "peers"),
@@ -64,7 +57,7 @@ def main(argv: Sequence[str]) -> None:
         UsageError: If an option or a key is wrong.
         Interrupted: On Ctrl-C or SIGTERM; the same command goes on.
     """
-    options = _parser().parse_args(argv)
+    options = make_parser().parse_args(argv)
     for output in options.output:
         if "://" in output:
             raise UsageError(f"--output: expected a local directory, got {output}")
@@ -92,7 +85,7 @@ def main(argv: Sequence[str]) -> None:
 
 def _refuse_options_of_a_run(argv: Sequence[str]) -> None:
     """Refuses, beside --tables-only, what would be ignored: tables are of all that is stored."""
-    parser = _parser()
+    parser = make_parser()
     parser.set_defaults(**dict.fromkeys(_OF_A_RUN))  # so that a default that is given is told from one that isn't
     options = parser.parse_args(argv)
     given = [name for name in _OF_A_RUN if getattr(options, name) is not None]
@@ -106,6 +99,27 @@ def _run(options: Namespace, spec: Spec, *, output: str) -> Results:
     if not spec.evaluate.baselines:
         raise UsageError("evaluate.baselines: expected true, since baselines stand in every table, got false")
     refuse_decided(options.overrides)
+    variants = _variants(options, spec)
+    if options.variants is not None:
+        _refuse_without_row(variants, options.protocol)
+    if (held := held_for_all(spec)) is not None:
+        print(f"warning: {describe_held(held)}", file=sys.stderr)
+    with alone(output):
+        check_spec_name(output, spec.name)
+        if not storage.exists(storage.join(output, results_file.NAME)):
+            # So that --tables-only knows the spec's name, whenever this is stopped.
+            write_output(output, spec_name=spec.name, plots=False, against=options.against)
+        for fraction in options.train_fraction:
+            _compare(options, spec, output=output, fraction=fraction, variants=variants)
+        return write_output(output, spec_name=spec.name, plots=True, against=options.against)
+
+
+def _variants(options: Namespace, spec: Spec) -> list[Variant]:
+    """Those that are compared, in the order of the tables.
+
+    Raises:
+        UsageError: If one is unknown, or is somebody else's model and isn't there or takes no histories.
+    """
     peers = models_in(options.peers) if options.peers is not None else set()
     wanted = options.variants if options.variants is not None else ",".join(default_names(peers=peers))
     variants = parse_variants(wanted)
@@ -123,20 +137,7 @@ def _run(options: Namespace, spec: Spec, *, output: str) -> Results:
             f"--peers: expected --variants to name one of {', '.join(PEER_NAMES)}, or no --variants, which adds those "
             f"that are there; got --variants {wanted}"
         )
-    protocols = _parse_protocols(options.protocol)
-    if options.variants is not None:
-        _refuse_without_row(variants, protocols)
-    fractions = _parse_fractions(options.train_fraction)
-    if (held := held_for_all(spec)) is not None:
-        print(f"warning: {describe_held(held)}", file=sys.stderr)
-    with alone(output):
-        check_spec_name(output, spec.name)
-        if not storage.exists(storage.join(output, results_file.NAME)):
-            # So that --tables-only knows the spec's name, whenever this is stopped.
-            write_output(output, spec_name=spec.name, plots=False, against=options.against)
-        for fraction in fractions:
-            _compare(options, spec, output=output, fraction=fraction, variants=variants, protocols=protocols)
-        return write_output(output, spec_name=spec.name, plots=True, against=options.against)
+    return variants
 
 
 def _compare(
@@ -146,7 +147,6 @@ def _compare(
     output: str,
     fraction: float,
     variants: Sequence[Variant],
-    protocols: Sequence[Protocol],
 ) -> None:
     """Everything at one share of the training pairs."""
     name = f"fraction-{fraction:g}"
@@ -175,12 +175,12 @@ def _compare(
                 most_steps=options.most_steps,
                 peers=options.peers or "",
             )
-            for protocol in protocols:
+            for protocol in options.protocol:
                 more = ", and those of settings that variants take over from each other" if protocol == "tuned" else ""
                 planned = comparison.planned(variants, protocol)
                 print(f"{name}/{protocol}: {planned} trainings{more}; stored ones aren't repeated", file=sys.stderr)
             written = time.monotonic()
-            for done in as_completed(comparison.submit(threads, variants=variants, protocols=protocols)):
+            for done in as_completed(comparison.submit(threads, variants=variants, protocols=options.protocol)):
                 done.result()
                 if time.monotonic() - written > _WRITE_EVERY:
                     write_output(output, spec_name=spec.name, plots=False, against=options.against)
@@ -214,81 +214,6 @@ def _check_features(dataset: Dataset, spec: Spec, *, variants: Sequence[Variant]
                 groups_to_train_with(dataset, tried_spec.ssl)
             except UsageError as error:
                 raise UsageError(f"--variants: leave out {variant.name}: {error}") from None
-
-
-def _parse_protocols(text: str) -> list[Protocol]:
-    found = parse_names(text, option="--protocol", known=PROTOCOLS, what="protocol")
-    return [name for name in PROTOCOLS if name in found]
-
-
-def _parse_fractions(text: str) -> list[float]:
-    try:
-        found = [float(part) for part in text.split(",")]
-    except ValueError:
-        found = []
-    if not found or not all(0 < fraction <= 1 for fraction in found):
-        raise UsageError(f"--train-fraction: expected shares above 0, up to 1, with commas between, got '{text}'")
-    return found
-
-
-def _parser() -> Parser:
-    parser = Parser(
-        prog="ssl-two-tower compare",
-        description="Builds the dataset, searches settings for each variant, trains them with several seeds and\n"
-        "ranks the test split; writes results.json, tables.md and plots. The same command resumes.",
-        example="ssl-two-tower compare --spec wikispeedia-links --raw RAW --output COMPARISON "
-        "--variants plain,cfm --protocol tuned --train-fraction 1,0.1",
-    )
-    parser.add_argument("--spec", help="a shipped spec's name, or a path; for --tables-only only without results.json")
-    parser.add_argument("--raw", help="directory that the spec's relative paths lie under")
-    parser.add_argument(
-        "--output",
-        metavar="DIR",
-        nargs="+",
-        action="extend",
-        required=True,
-        help="local directory for datasets, studies and tables; several for --tables-only",
-    )
-    parser.add_argument(
-        "--variants",
-        help=f"with commas between; by default the paper's: {', '.join(default_names())} (the last two under "
-        f"--protocol paper alone), and with --peers {', '.join(PEER_NAMES)}; on request: "
-        f"{', '.join(names_on_request())}",
-    )
-    parser.add_argument(
-        "--against",
-        type=partial(parse_names, option="--against", known=row_names()),
-        default=[],
-        metavar="ROWS",
-        help="with commas between, variants or 'plain-id-dropout + cold correction at 2%%': adds tables of every row's "
-        "gains over each, to those of gains over plain",
-    )
-    parser.add_argument("--protocol", default="tuned", help="paper, tuned, or paper,tuned; by default tuned")
-    parser.add_argument(
-        "--train-fraction", default="1", help="shares of the training pairs, such as 1,0.4,0.1; by default 1"
-    )
-    parser.add_argument("--seeds", type=whole_number(1), default=5, help="of each reported row; by default 5")
-    parser.add_argument(
-        "--trials", type=whole_number(1), default=8, help="of each variant's search, when tuned; by default 8"
-    )
-    parser.add_argument(
-        "--most-steps",
-        type=whole_number(1),
-        default=4000,
-        help="of a training that nothing stops before, rounded up to epochs; by default 4000",
-    )
-    parser.add_argument("--workers", type=whole_number(1), default=1, help="trainings at a time; by default 1")
-    parser.add_argument("--threads", type=whole_number(1), default=1, help="of each; by default 1, as short steps want")
-    parser.add_argument(
-        "--peers",
-        metavar="DIR",
-        help=".peers, after make peers: adds implicit's ALS and BPR and LibRecommender's TwoTower, unless --variants "
-        "names others; not with a section session",
-    )
-    parser.add_argument("--tables-only", action="store_true", help="train nothing; tables of what DIR/studies holds")
-    parser.add_argument("--json", action="store_true", help="print each results.json in a line instead of the tables")
-    parser.add_set_option(SECTIONS_READ["compare"], example="split.cold_items=0.1")
-    return parser
 
 
 if __name__ == "__main__":

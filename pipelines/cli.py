@@ -68,7 +68,9 @@ VERBS = {
     "publish": Verb("pipelines.publish", "an export -> the model that is served"),
     "rollback": Verb("pipelines.rollback", "an older published model -> the one that is served again"),
     "remove-runs": Verb("pipelines.remove_runs", "removes old runs of the retraining that no later run reads"),
-    "compare": Verb("model.compare", "which variant is better, and how sure that is; resumable"),
+    "compare": Verb(
+        "model.compare", "which variant is better, and how sure that is; resumable", "model.options.compare"
+    ),
 }
 
 

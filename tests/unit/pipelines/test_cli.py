@@ -52,7 +52,7 @@ def test_the_module_of_each_verb_is_a_command_too(
 def test_a_comparison_has_8_trials_and_five_seeds_unless_told_otherwise(parsed: Parse) -> None:
     options, _ = parsed(["compare", "--output", "o"])
     assert (options.trials, options.seeds, options.most_steps) == (8, 5, 4000)
-    assert (options.protocol, options.train_fraction, options.workers, options.threads) == ("tuned", "1", 1, 1)
+    assert (options.protocol, options.train_fraction, options.workers, options.threads) == (["tuned"], [1.0], 1, 1)
 
 
 def test_the_help_names_each_verb(capsys: pytest.CaptureFixture[str]) -> None:
@@ -348,7 +348,7 @@ def test_published_models_stand_for_an_export(tmp_path: Path) -> None:
         ("model.options.recommend", ["--export", "e", "--query", "q"], "--history"),
         ("model.options.recommend", ["--export", "e"], "--query"),
         ("model.options.similar", ["--export", "e"], "--item"),
-        ("model.compare", [], "--output"),
+        ("model.options.compare", [], "--output"),
         ("pipelines.remove_runs", ["--runs", "r", "--published", "p", "--before", "2026-01-01"], "--keep"),
     ],
 )
