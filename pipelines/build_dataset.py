@@ -18,13 +18,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import apache_beam as beam
-from apache_beam.options.pipeline_options import StandardOptions
+from apache_beam.options.pipeline_options import PipelineOptions, StandardOptions
 from apache_beam.pvalue import AsList, AsSingleton
 
 from features.made_under import dataset_done_from
 from features.mutual_information import INFORMATION
 from features.spec.difference import later_difference
 from features.spec.file import load_spec
+from features.spec.spec import Spec
 from features.statistics.schema import Expected, load_expected
 from pipelines.aggregation.bigquery import refuse_bigquery
 from pipelines.aggregation.finished import FinishedAggregate, open_aggregate, take_up
@@ -196,29 +197,53 @@ def main(argv: Sequence[str]) -> None:
     options = parse_beam_flags(rest, parser)
     build = plan_build(arguments)
     if (found := _find_done(arguments, build)) is not None:
-        done, why = found
-        print(f"build-dataset: done before, in {arguments.output}{why}", file=sys.stderr)
-        if differing := later_difference(done, build.source.job.spec):
-            print(
-                f"warning: later stages take their settings from {arguments.output}, not from {arguments.spec}, unless "
-                f"--set says otherwise: {differing}",
-                file=sys.stderr,
-            )
-        print_report(done, arguments.output, as_json=arguments.json)
+        _show_done(*found, arguments=arguments, spec=build.source.job.spec)
         return
     local = options.view_as(StandardOptions).runner is None
     if isinstance(build.source, Plan):
         check_bigquery(build.source.inputs, options)
     if local:
         check_memory(build.source.needed_bytes)
-    if not local and not arguments.overwrite:
+    elif not arguments.overwrite:
         refuse_unfinished(arguments.output)
-    run_id, made_from = build.source.job.target.run_id, build.source.job.made_from
-    if (finished := find_finished(arguments.output)) is not None:
-        made_from = dataset_done_from(made_from, finished)
-    start_output(arguments.output, "dataset", run_id=run_id, overwrite=arguments.overwrite, made_from=made_from)
+    _start_output(arguments, build)
+    _run(build, options, output=arguments.output, local=local)
+    if local or Manifest.find(arguments.output) is not None:
+        print_report(Manifest.read(arguments.output, "dataset"), arguments.output, as_json=arguments.json)
+    else:
+        # A template's launcher gets here as soon as the graph is written; the manifest is the job's own last step.
+        print(f"submitted; {arguments.output} is a dataset once it holds {manifest.NAME}", file=sys.stderr)
+
+
+def _show_done(done: Manifest, why: str, *, arguments: argparse.Namespace, spec: Spec) -> None:
+    """Says that a dataset is done, and why, as `_find_done` has it; shows its counts."""
+    print(f"build-dataset: done before, in {arguments.output}{why}", file=sys.stderr)
+    if differing := later_difference(done, spec):
+        print(
+            f"warning: later stages take their settings from {arguments.output}, not from {arguments.spec}, unless "
+            f"--set says otherwise: {differing}",
+            file=sys.stderr,
+        )
+    print_report(done, arguments.output, as_json=arguments.json)
+
+
+def _start_output(arguments: argparse.Namespace, build: Build) -> None:
+    """Makes the output directory, or empties it for another run."""
+    job = build.source.job
+    finished = find_finished(arguments.output)
+    made_from = job.made_from if finished is None else dataset_done_from(job.made_from, finished)
+    run_id, overwrite = job.target.run_id, arguments.overwrite
+    start_output(arguments.output, "dataset", run_id=run_id, overwrite=overwrite, made_from=made_from)
+
+
+def _run(build: Build, options: PipelineOptions, *, output: str, local: bool) -> None:
+    """Runs the job to its end, or hands it to its runner.
+
+    Raises:
+        StageError: If it fails, or another run has taken the output.
+    """
     with contextlib.ExitStack() as stack:
-        if local and "://" in arguments.output:
+        if local and "://" in output:
             build = replace(build, temporary=stack.enter_context(tempfile.TemporaryDirectory()))
         stack.enter_context(counters.show("build-dataset"))
         try:
@@ -226,14 +251,9 @@ def main(argv: Sequence[str]) -> None:
         except Exception as error:
             # What an interrupt breaks, or another run by clearing the output, the runner may report as a failure.
             check_interrupted()
-            if local and last_run_of(arguments.output) is not None:
-                check_own(arguments.output, run_id=run_id)
+            if local and last_run_of(output) is not None:
+                check_own(output, run_id=build.source.job.target.run_id)
             raise StageError(describe_failure(error)) from error
-    if local or Manifest.find(arguments.output) is not None:
-        print_report(Manifest.read(arguments.output, "dataset"), arguments.output, as_json=arguments.json)
-    else:
-        # A template's launcher gets here as soon as the graph is written; the manifest is the job's own last step.
-        print(f"submitted; {arguments.output} is a dataset once it holds {manifest.NAME}", file=sys.stderr)
 
 
 if __name__ == "__main__":
