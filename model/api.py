@@ -12,7 +12,8 @@ import tensorflow as tf
 
 from features.dataset import Dataset
 from features.split import SplitName
-from model.network.input import Corpus, example_parser, read_corpus
+from model.network.corpus import Corpus, read_corpus
+from model.network.example_files import example_parser
 from model.network.two_tower import TwoTower, load_model
 from model.serving.retriever import Recommendation, Retriever
 from stage.errors import StageError, UsageError

@@ -16,8 +16,8 @@ from features.made_under import model_made_from
 from features.spec.file import spec_of
 from features.spec.spec import Spec
 from features.spec.training import Train
+from model.network.corpus import Corpus, read_corpus
 from model.network.diverged import Diverged
-from model.network.input import Corpus, read_corpus
 from model.network.npz import unpack_each
 from model.network.tensorflow_error import in_memory
 from model.network.two_tower import WEIGHTS, TwoTower, save_weights

@@ -22,7 +22,7 @@ from features.spec.spec import Spec
 from model.comparison.peer_environments import PEER_MODELS
 from model.comparison.variants import Settings
 from model.network.diverged import Diverged
-from model.network.input import Features
+from model.network.feature_values import Features
 from model.ranking.metrics import Indices
 from model.ranking.scores import Embeddings
 from model.ranking.split_pairs import PairIds

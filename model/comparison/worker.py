@@ -31,8 +31,9 @@ from model.comparison.requests import REQUEST, BaselineRequest, PeerRequest, Req
 from model.comparison.split_shape import DEEPEST, NEW_QUERIES, SplitShape, pack_last_ranks, pack_shape
 from model.comparison.studies import Ranking
 from model.comparison.variants import CORRECTED, Baseline
+from model.network.corpus import read_corpus
 from model.network.diverged import Diverged
-from model.network.input import Features, read_corpus
+from model.network.feature_values import Features
 from model.network.two_tower import TwoTower, load_model
 from model.ranking.baselines import popularity
 from model.ranking.metrics import COLD_AMONG_COLD, Flags, Indices, Metrics, RankedSplit, by_slice, final_ranks, metrics

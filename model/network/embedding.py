@@ -13,8 +13,8 @@ import tensorflow as tf
 
 from features.dataset import EncodedFeature
 from model.network.draws import draw_key
+from model.network.feature_values import Features
 from model.network.hashed_table import HashedRows
-from model.network.input import Features
 from model.network.lookups import Lookup, Lookups, lookups_of
 from model.network.touched_rows import number_codes, read_rows
 from model.network.unit_length import unit_length

@@ -10,7 +10,7 @@ import tensorflow as tf
 
 from features.dataset import EncodedFeature
 from model.network.embedding import column_widths
-from model.network.input import Features
+from model.network.feature_values import Features
 
 
 class ItemParts(NamedTuple):

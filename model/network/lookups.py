@@ -8,7 +8,7 @@ from typing import NamedTuple, TypeAlias
 
 import tensorflow as tf
 
-from model.network.input import Features
+from model.network.feature_values import Features
 from model.network.row_ids import row_ids
 
 

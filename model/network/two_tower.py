@@ -16,10 +16,10 @@ from features.spec.features import SideName
 from features.spec.spec import Spec
 from features.spec.training import Precision
 from model.network.embedding import EmbeddingTables, Tables, input_width, look_up, tower_columns
+from model.network.feature_values import Features, features_spec
 from model.network.finished_model import FinishedModel
 from model.network.full_float32 import use_full_float32
 from model.network.hashed_table import hashed_rows
-from model.network.input import Features, features_spec
 from model.network.item_parts import ItemParts
 from model.network.lookups import Lookups
 from model.network.npz import assign, of_finished, pack, unpack

@@ -16,8 +16,8 @@ from features.statistics.protos import by_feature
 from features.statistics.schema import STATISTICS
 from features.transform_graph import transform_numbers
 from features.vocabularies import read_terms
+from model.network.feature_values import Features
 from model.network.finished_model import FinishedModel
-from model.network.input import Features
 from model.ranking.session_history import translate
 from stage import storage
 from stage.errors import StageError

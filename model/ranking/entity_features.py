@@ -15,8 +15,8 @@ from features.spec.features import SideName, columns_read
 from features.spec.spec import Spec
 from features.transform_graph import DTYPES, TransformGraph
 from features.transform_inputs import to_transform_batch, transform_inputs
+from model.network.feature_values import Features
 from model.network.finished_model import FinishedModel
-from model.network.input import Features
 from model.ranking.split_pairs import Ids
 from stage.errors import StageError
 

@@ -12,8 +12,8 @@ import tensorflow as tf
 from numpy.typing import NDArray
 
 from model.network.diverged import Diverged
+from model.network.feature_values import Features
 from model.network.full_float32 import use_full_float32
-from model.network.input import Features
 from model.network.tensorflow_error import in_memory
 from model.ranking.metrics import Flags, Floats, Indices, RankedSplit
 from model.ranking.scores import SCORES_AT_ONCE, Embeddings

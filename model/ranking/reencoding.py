@@ -5,8 +5,8 @@ Shapes: Q queries, N items.
 
 from features.dataset import HISTORY, Dataset, history_vocabulary
 from features.vocabularies import read_terms
+from model.network.feature_values import Features
 from model.network.finished_model import FinishedModel
-from model.network.input import Features
 from model.ranking.context import translate_context
 from model.ranking.entity_features import encode_entities
 from model.ranking.session_history import translate

@@ -12,7 +12,7 @@ from features.dataset import history_vocabulary
 from features.lookup import index_among
 from features.spec.spec import Spec
 from features.vocabularies import vocabulary_file
-from model.network.input import Corpus
+from model.network.corpus import Corpus
 from model.network.kept_values import keep_values
 from model.ranking.split_pairs import sparse_flags
 

@@ -6,7 +6,7 @@ Shapes: N items of the corpus.
 import numpy as np
 
 from features.dataset import Dataset
-from model.network.input import Corpus
+from model.network.corpus import Corpus
 from model.ranking.metrics import Flags, Indices
 
 

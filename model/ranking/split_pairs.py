@@ -20,7 +20,8 @@ from features.known_ids import KnownIds
 from features.lookup import index_among
 from features.spec.evaluate import Evaluate
 from features.split import SplitName
-from model.network.input import Features, example_parser, readable
+from model.network.example_files import example_parser, readable
+from model.network.feature_values import Features
 from model.ranking.drawn_queries import Batch, of_drawn_queries
 from model.ranking.left_out import leaves_out_known, leaves_out_self
 from model.ranking.metrics import Flags, Indices

@@ -15,8 +15,9 @@ from features.dataset import HISTORY, Dataset
 from features.lookup import index_among
 from features.spec.evaluate import Evaluate
 from features.split import SplitName
+from model.network.corpus import Corpus, read_corpus
+from model.network.feature_values import Features
 from model.network.finished_model import FinishedModel
-from model.network.input import Corpus, Features, read_corpus
 from model.network.two_tower import TwoTower, load_towers
 from model.ranking.baselines import CO_OCCURRENCE, POPULARITY, co_occurrence, popularity
 from model.ranking.candidates import Candidates

@@ -8,8 +8,8 @@ import tensorflow as tf
 from features.dataset import Dataset
 from features.spec.evaluate import Evaluate
 from features.split import SPLITS
+from model.network.example_files import example_parser, readable
 from model.network.finished_model import FinishedModel
-from model.network.input import example_parser, readable
 from model.network.two_tower import TwoTower
 from model.ranking.ranking import embed
 from model.ranking.reencoding import reencode_queries

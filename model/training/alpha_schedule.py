@@ -6,7 +6,7 @@ import keras
 import tensorflow as tf
 
 from features.spec.spec import Spec
-from model.network.input import Corpus
+from model.network.corpus import Corpus
 
 
 def alpha_at(step: tf.Tensor, *, corpus: Corpus, spec: Spec) -> tf.Tensor | float:

@@ -16,7 +16,7 @@ import tensorflow as tf
 from features.dataset import EncodedFeature
 from features.spec.training import Ssl
 from model.network.draws import Rows, draw_key, uniform_rows, uniform_values
-from model.network.input import Features
+from model.network.feature_values import Features
 from model.network.kept_values import keep_values
 from model.network.row_ids import row_ids
 from model.training import replicas

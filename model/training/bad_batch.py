@@ -4,7 +4,7 @@ import json
 
 from features.dataset import Dataset
 from features.spec.spec import Spec
-from model.network.input import Corpus
+from model.network.corpus import Corpus
 from model.training.batch_streams import batch_ids
 from model.training.uniform_items import uniform_items
 from stage import storage

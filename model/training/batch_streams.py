@@ -11,7 +11,7 @@ import tensorflow as tf
 from features.dataset import ITEM_TRAIN_COUNT, Dataset
 from features.spec.training import Train
 from model.network.draws import draw_key
-from model.network.input import example_parser, readable
+from model.network.example_files import example_parser, readable
 from model.training.processors import preparing_threads
 from model.training.ragged_rows import rows_at
 from model.training.training_batch import TrainingBatch, distinct

@@ -12,7 +12,7 @@ from typing import NamedTuple
 import tensorflow as tf
 
 from features.dataset import EncodedFeature
-from model.network.input import Features
+from model.network.feature_values import Features
 from model.training.fingerprints import fingerprints
 from model.training.training_batch import distinct
 

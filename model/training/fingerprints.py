@@ -10,7 +10,7 @@ from collections.abc import Sequence
 import tensorflow as tf
 
 from features.dataset import EncodedFeature
-from model.network.input import Features
+from model.network.feature_values import Features
 from model.network.mixed_bits import mixed_bits
 from model.network.row_ids import row_ids
 

@@ -11,7 +11,7 @@ import tensorflow as tf
 
 from features.dataset import Dataset, EncodedFeature
 from features.spec.spec import Spec
-from model.network.input import Corpus
+from model.network.corpus import Corpus
 from model.training.batch_streams import training_files
 from model.training.processors import preparing_threads
 from model.training.row_optimizer import slot_numbers

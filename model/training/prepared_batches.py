@@ -12,8 +12,9 @@ from typing import NamedTuple
 import tensorflow as tf
 
 from features.spec.spec import Spec
+from model.network.corpus import Corpus
 from model.network.draws import Rows
-from model.network.input import Corpus, Features
+from model.network.feature_values import Features
 from model.network.item_parts import ItemParts, item_parts
 from model.network.lookups import Lookup, lookups_of
 from model.network.touched_rows import TouchedCodes, number_codes

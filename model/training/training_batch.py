@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 import tensorflow as tf
 
-from model.network.input import Features
+from model.network.feature_values import Features
 
 
 class TrainingBatch(NamedTuple):

@@ -15,7 +15,7 @@ import tensorflow as tf
 
 from features.dataset import ITEM_TRAIN_COUNT, Dataset
 from features.spec.training import Train
-from model.network.input import example_parser, readable
+from model.network.example_files import example_parser, readable
 from model.training.kept_examples import Examples, kept_examples, serialized
 from model.training.stream_files import stream_files
 from model.training.training_batch import id_keys

@@ -9,8 +9,9 @@ from tqdm import tqdm
 
 from features.dataset import Dataset
 from features.spec.spec import Spec
+from model.network.corpus import Corpus
 from model.network.diverged import Diverged
-from model.network.input import Corpus, unreadable
+from model.network.example_files import unreadable
 from model.network.tensorflow_error import in_memory, is_of_reading, reason_of
 from model.network.two_tower import TwoTower
 from model.ranking.cut_off import DECIDES

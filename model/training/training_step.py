@@ -11,8 +11,8 @@ import keras
 import tensorflow as tf
 
 from features.spec.spec import Spec
+from model.network.corpus import Corpus
 from model.network.embedding import Tables
-from model.network.input import Corpus
 from model.network.touched_rows import TouchedRows, read_rows
 from model.network.two_tower import TwoTower
 from model.training import replicas

@@ -9,8 +9,8 @@ from typing import NamedTuple
 import tensorflow as tf
 
 from features.spec.spec import Spec
+from model.network.corpus import Corpus
 from model.network.draws import draw_key
-from model.network.input import Corpus
 from model.training.alpha_schedule import ssl_steps
 
 _PASSES = _STEPS = 1 << 40

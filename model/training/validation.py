@@ -12,8 +12,9 @@ from scipy.spatial.distance import pdist
 
 from features.dataset import Dataset
 from features.spec.spec import Spec
+from model.network.corpus import Corpus
 from model.network.draws import Rows
-from model.network.input import Corpus, Features
+from model.network.feature_values import Features
 from model.network.two_tower import TwoTower
 from model.ranking.cut_off import warn_if_all_are_found
 from model.ranking.metrics import recall

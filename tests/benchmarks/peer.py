@@ -19,7 +19,7 @@ from measure import ROOT, Took
 
 from features.dataset import Dataset
 from features.spec.spec import Spec
-from model.network.input import Corpus
+from model.network.corpus import Corpus
 from model.ranking.scores import Embeddings
 from model.ranking.split_pairs import SplitPairs
 

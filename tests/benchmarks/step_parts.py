@@ -18,8 +18,8 @@ from training import DATA, specialise, wikispeedia
 
 from features.dataset import Dataset
 from features.spec.training import Precision
+from model.network.corpus import read_corpus
 from model.network.embedding import tower_columns
-from model.network.input import read_corpus
 from model.network.lookups import lookups_of
 from model.network.touched_rows import number_codes, read_rows
 from model.network.tower import make_tower, run_tower

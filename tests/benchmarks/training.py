@@ -21,7 +21,8 @@ from peer import PYTHON, Peer, peer, write_examples
 from features.dataset import Dataset
 from features.spec.file import build_spec
 from features.spec.spec import Spec
-from model.network.input import Corpus, Features, read_corpus
+from model.network.corpus import Corpus, read_corpus
+from model.network.feature_values import Features
 from model.network.two_tower import TwoTower
 from model.ranking.metrics import recall
 from model.ranking.ranking import embed, embedding_scorer, rank_pairs

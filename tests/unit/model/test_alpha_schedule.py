@@ -3,7 +3,7 @@ import pytest
 import tensorflow as tf
 
 from features.spec.file import load_spec
-from model.network.input import Corpus
+from model.network.corpus import Corpus
 from model.training.alpha_schedule import alpha_at, ssl_steps
 
 CORPUS = Corpus(ids=[b"one", b"other"], train_count=np.array([77, 3]), features={})

@@ -14,8 +14,8 @@ from training_specs import Rig, training_spec
 from features.dataset import EncodedFeature
 from features.spec.spec import Spec
 from features.spec.training import HashedTable
+from model.network.corpus import read_corpus
 from model.network.hashed_table import HashedRows, hashed_rows, rows_of_terms
-from model.network.input import read_corpus
 from model.network.npz import assign, unpack
 from model.network.touched_rows import TouchedRows, number_codes, read_rows
 from model.network.two_tower import TwoTower, load_model

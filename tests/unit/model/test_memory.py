@@ -6,7 +6,7 @@ import pytest
 from training_specs import Rig, training_spec
 
 from features.spec.features import VectorFeature
-from model.network.input import read_corpus
+from model.network.corpus import read_corpus
 from model.train import main
 from model.training import processors
 from model.training.memory import (

@@ -4,7 +4,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from model.network.input import Corpus
+from model.network.corpus import Corpus
 from model.ranking.slices import item_slices, read_item_slices
 
 

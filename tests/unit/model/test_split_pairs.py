@@ -9,7 +9,7 @@ from example_files import read_examples
 from features.dataset import Dataset
 from features.spec.evaluate import Evaluate
 from features.spec.session import Session
-from model.network.input import read_corpus
+from model.network.corpus import read_corpus
 from model.ranking.left_out import leaves_out_known
 from model.ranking.split_pairs import SplitPairs, incidence, read_pair_ids, read_split_pairs
 from stage.errors import StageError

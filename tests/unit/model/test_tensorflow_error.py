@@ -6,7 +6,7 @@ import os
 import pytest
 import tensorflow as tf
 
-from model.network.input import example_parser
+from model.network.example_files import example_parser
 from model.network.tensorflow_error import in_memory, is_of_reading, reason_of, written_to
 from stage.errors import StageError
 
@@ -87,3 +87,27 @@ def test_files_that_cannot_be_written_are_one_line_that_names_the_output(tmp_pat
         tf.saved_model.save(module, str(tmp_path / "file" / "export"))
     with pytest.raises(StageError, match=r"^out: cannot be written: No space left on device$"), written_to("out"):
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))  # of a write, which names no file
+
+
+@pytest.mark.parametrize(
+    ("message", "expected"),
+    [
+        ("503\n\t [[{{node IteratorGetNext}}]]", True),
+        ("1 root error(s) found.\n  (0) INTERNAL: 503\n\t [[{{node IteratorGetNext}}]]\n  (1) CANCELLED: x", True),
+        (
+            "a\n  (0) UNAVAILABLE: gone\n\t [[{{node Gather}}]]\n  (1) CANCELLED: x\n\t [[{{node IteratorGetNext}}]]",
+            False,
+        ),
+        ("Collective ops is aborted by: 503\n\t [[{{node IteratorGetNext}}]]", False),
+    ],
+)
+def test_an_error_of_reading_is_told_from_another_worker_s_end(message, expected):
+    assert is_of_reading(tf.errors.UnavailableError(None, None, message)) == expected
+
+
+def test_of_several_errors_the_first_is_told():
+    message = (
+        "2 root error(s) found.\n  (0) DATA_LOSS: cut\n\t [[{{node Next}}]]\n  (1) CANCELLED: x\n0 errors ignored."
+    )
+    assert reason_of(tf.errors.DataLossError(None, None, message)) == "DATA_LOSS: cut"
+    assert reason_of(tf.errors.DataLossError(None, None, "")) == "no reason given"

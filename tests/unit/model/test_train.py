@@ -18,7 +18,7 @@ from same_weights import assert_same_weights
 from tensorflow.python.framework.config import is_op_determinism_enabled
 from training_specs import training_spec
 
-from model.network.input import read_corpus
+from model.network.corpus import read_corpus
 from model.network.npz import pack, unpack
 from model.network.two_tower import TwoTower, load_model
 from model.train import _content, main, train

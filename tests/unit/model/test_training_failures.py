@@ -9,8 +9,8 @@ import pytest
 import tensorflow as tf
 from training_specs import Rig, batches_of, training_spec
 
+from model.network.corpus import read_corpus
 from model.network.diverged import Diverged
-from model.network.input import read_corpus
 from model.train import main, train
 from model.training.losses import in_batch_softmax
 from model.training.memory import ExamplesSize

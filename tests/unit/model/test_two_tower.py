@@ -5,8 +5,9 @@ import pytest
 import tensorflow as tf
 
 from features.spec.spec import Spec
+from model.network.corpus import read_corpus
 from model.network.embedding import look_up
-from model.network.input import features_spec, read_corpus
+from model.network.feature_values import features_spec
 from model.network.item_parts import item_parts
 from model.network.tower import UnitNorm, run_tower_on_shown
 from model.network.two_tower import TwoTower

@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from training_specs import Rig, batches_of, training_spec
 
 from features.spec.file import load_spec
+from model.network.corpus import Corpus, read_corpus
 from model.network.draws import Rows, draw_key, uniform_rows
-from model.network.input import Corpus, read_corpus
 from model.network.kept_values import keep_values
 from model.training.uniform_items import uniform_items
 

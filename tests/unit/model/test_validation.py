@@ -8,7 +8,7 @@ import pytest
 from training_specs import training_spec
 
 from features.spec.evaluate import Evaluate
-from model.network.input import read_corpus
+from model.network.corpus import read_corpus
 from model.network.two_tower import TwoTower
 from model.ranking.split_pairs import read_split_pairs
 from model.training.mask_groups import read_mask_groups

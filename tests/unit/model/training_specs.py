@@ -9,7 +9,7 @@ from features.dataset import Dataset
 from features.spec.file import build_spec
 from features.spec.spec import Spec
 from features.spec.training import Train
-from model.network.input import read_corpus
+from model.network.corpus import read_corpus
 from model.network.two_tower import TwoTower
 from model.training.batch_streams import training_batches
 from model.training.prepared_batches import prepared_batches

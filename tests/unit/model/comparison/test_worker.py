@@ -22,9 +22,9 @@ from model.comparison.studies import Training
 from model.comparison.worker import Workbench
 from model.comparison.worker_pool import WorkerPool
 from model.evaluate import evaluate
+from model.network.corpus import read_corpus
 from model.network.diverged import Diverged
 from model.network.finished_model import FinishedModel
-from model.network.input import read_corpus
 from model.network.two_tower import load_model
 from model.ranking.metrics import metrics
 from model.ranking.ranking import rank_pairs

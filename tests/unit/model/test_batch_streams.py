@@ -1,4 +1,4 @@
-"""Batches are a function of dataset, seed and step, for any number of replicas; the corpus."""
+"""Batches are a function of dataset, seed and step, for any number of replicas."""
 
 import re
 from collections import Counter
@@ -10,12 +10,8 @@ import tensorflow as tf
 from example_files import read_examples
 from training_specs import Rig, batches_of
 
-from model.network.input import read_corpus, readable
-from model.network.tensorflow_error import is_of_reading, reason_of
 from model.training import processors
 from model.training.batch_streams import batch_ids
-from model.training.training_examples import training_examples
-from stage.errors import StageError
 
 
 def _train(dataset, **changes):
@@ -202,48 +198,6 @@ def test_files_that_do_not_divide_into_streams_are_one_of_equal_rows(tiny_datase
     assert sum(not first.isdisjoint(_stored_pairs(file)) for file in files) == 3
 
 
-def test_a_damaged_file_is_one_line(make_dataset):
-    dataset = make_dataset(corrupt=True)
-    reason = r"a record can't be read \(inflate\(\) failed [^\[\]{}\n]+\); --verify names a damaged file, [^\n]+$"
-    with pytest.raises(StageError, match=reason):
-        training_examples(dataset, dataset.spec.train, keep=True)
-    # Inside a graph, as a step reads, TensorFlow's own message begins with a traceback.
-    records = iter(tf.data.TFRecordDataset(dataset.example_files("train")[0], "GZIP"))
-    with pytest.raises(StageError, match=reason), readable(dataset.directory):
-        tf.function(lambda: [next(records) for _ in range(100)])()
-
-
-def test_a_file_that_may_not_be_read_is_one_line():
-    denied = tf.errors.PermissionDeniedError(None, None, "/d/train/a.gz; Permission denied [Op:IteratorGetNext]")
-    said = r"^/d: a file may not be read \(/d/train/a.gz; Permission denied\); see to its permissions$"
-    with pytest.raises(StageError, match=said), readable("/d"):
-        raise denied
-
-
-@pytest.mark.parametrize(
-    ("message", "expected"),
-    [
-        ("503\n\t [[{{node IteratorGetNext}}]]", True),
-        ("1 root error(s) found.\n  (0) INTERNAL: 503\n\t [[{{node IteratorGetNext}}]]\n  (1) CANCELLED: x", True),
-        (
-            "a\n  (0) UNAVAILABLE: gone\n\t [[{{node Gather}}]]\n  (1) CANCELLED: x\n\t [[{{node IteratorGetNext}}]]",
-            False,
-        ),
-        ("Collective ops is aborted by: 503\n\t [[{{node IteratorGetNext}}]]", False),
-    ],
-)
-def test_an_error_of_reading_is_told_from_another_worker_s_end(message, expected):
-    assert is_of_reading(tf.errors.UnavailableError(None, None, message)) == expected
-
-
-def test_of_several_errors_the_first_is_told():
-    message = (
-        "2 root error(s) found.\n  (0) DATA_LOSS: cut\n\t [[{{node Next}}]]\n  (1) CANCELLED: x\n0 errors ignored."
-    )
-    assert reason_of(tf.errors.DataLossError(None, None, message)) == "DATA_LOSS: cut"
-    assert reason_of(tf.errors.DataLossError(None, None, "")) == "no reason given"
-
-
 def test_item_keys_are_equal_where_items_are(tiny_dataset):
     batch = _take(tiny_dataset, 1)[0].apart()
     pages = batch.item["item/page"].values.numpy()
@@ -262,12 +216,3 @@ def test_a_batch_holds_each_query_and_item_once_in_the_order_of_its_examples(tin
         assert len(pages) == 64 > len(set(pages))
         assert [side[key].values.numpy()[place] for place in of] == pages
     assert batch.item_key.shape == batch.train_count.shape == batch.item["item/page"].shape[:1]
-
-
-def test_the_corpus_is_every_item_once_ordered_by_id(tiny_dataset):
-    corpus = read_corpus(tiny_dataset)
-    assert corpus.ids == [f"item-{i:03d}".encode() for i in range(60)]
-    assert corpus.features["item/page"].to_list() == [[i] for i in range(60)]
-    assert corpus.features["item/words"][7].numpy().tolist() == []
-    assert corpus.train_count.sum() == 500
-    assert corpus.train_count[-5:].tolist() == [0] * 5
