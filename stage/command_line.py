@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from typing import NoReturn
 
 from stage.errors import Interrupted, StageError
-from stage.interrupts import ignore_signals, take_signals_as_interrupt
+from stage.interrupts import ignore_signals, take_signals_as_interrupt, was_interrupted
 from stage.lean_keras import keep_keras_lean
 from stage.parser import VERBOSE
 
@@ -20,6 +20,8 @@ COLLECTED_AFTER = (10_000, 20, 20)
 """Python's garbage collector goes over all of TensorFlow's and Beam's objects again and again while they are imported
 and graphs are built. With its own thresholds (700, 10, 10) the imports took 4.9 s of processor time, with these 4.1; a
 build of 3,000 items 17.1 and 15.1 s (medians of 4 and 3 turns), at the same peak of memory."""
+
+_INTERRUPTED = "interrupted; the same command starts again where that is possible"
 
 
 def run_process(body: Callable[[Sequence[str]], None]) -> NoReturn:
@@ -33,6 +35,9 @@ def run_process(body: Callable[[Sequence[str]], None]) -> NoReturn:
     """
     code = run_command(body)
     ignore_signals()
+    # An interrupt in the midst of an exec of text, as dataclasses are made by, would have Python 3.11 end by SIGINT in
+    # place of this code under -m, unless a later exec didn't end so.
+    exec("")
     try:
         sys.stdout.flush()
     except OSError as error:
@@ -78,7 +83,7 @@ def run_command(body: Callable[[Sequence[str]], None], argv: Sequence[str] | Non
             traceback.print_exc()
         return _fail(str(error), error.exit_code)
     except KeyboardInterrupt:
-        return _fail("interrupted; the same command starts again where that is possible", Interrupted.exit_code)
+        return _fail(_INTERRUPTED, Interrupted.exit_code)
     except BrokenPipeError as error:
         # As `| head` does it; nothing is left to tell.
         return 1 if _nobody_reads_stdout() else _fail(describe_os_error(error), 1)
@@ -88,6 +93,14 @@ def run_command(body: Callable[[Sequence[str]], None], argv: Sequence[str] | Non
         if verbose:
             traceback.print_exc()
         return _fail(describe_os_error(error), 1)
+    except Exception as error:
+        # What native code makes of an interrupt in its midst, as in an import: of itself it is a defect.
+        if not was_interrupted():
+            raise
+        if verbose:
+            traceback.print_exc()
+        became = f"{type(error).__name__}: {error}".splitlines()[0]
+        return _fail(f"{_INTERRUPTED} (it became {became})", Interrupted.exit_code)
     return 0
 
 

@@ -1,6 +1,7 @@
 """SIGTERM and Ctrl-C, which both interrupt the command that runs."""
 
 import contextlib
+import logging
 import signal
 import sys
 import threading
@@ -9,16 +10,25 @@ from functools import partial
 
 _interrupted = threading.Event()
 _held = threading.Event()
+_taken: set[signal.Signals] = set()
 
 
 def take_signals_as_interrupt() -> None:
     """Has SIGTERM raise KeyboardInterrupt in the main thread, as Ctrl-C does; nothing was interrupted so far."""
     _interrupted.clear()
+    _taken.clear()
     # ValueError: not the main thread, so whoever runs the command there owns the signals.
     with contextlib.suppress(ValueError):
         for number in (signal.SIGINT, signal.SIGTERM):
             if signal.getsignal(number) != signal.SIG_IGN:
                 signal.signal(number, _interrupt)
+                _taken.add(number)
+
+
+def take_signals_back() -> None:
+    """Does it again after a library has taken some for itself, as PySpark does with Ctrl-C."""
+    for number in _taken:
+        signal.signal(number, _interrupt)
 
 
 @contextlib.contextmanager
@@ -64,6 +74,8 @@ def was_interrupted() -> bool:
 
 def _interrupt(*_: object) -> None:
     _interrupted.set()
+    if logging.root.manager.disable:  # Libraries that are quiet don't tell of it either.
+        logging.disable(logging.CRITICAL)
     if _held.is_set():
         return
     sys.unraisablehook = partial(_show_unraisable, others=sys.unraisablehook)

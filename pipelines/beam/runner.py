@@ -13,7 +13,7 @@ from apache_beam.runners.portability.fn_api_runner import FnApiRunner
 
 from pipelines.aggregation.held_tables import holding_tables
 from pipelines.beam.remembered import remember_answers
-from pipelines.beam.stage_clock import wake_often
+from pipelines.beam.stage_clock import ended_with_the_job, wake_often
 from pipelines.beam.table_coder import measure_tables
 from pipelines.beam.workers_here import end_without_workers, silence_workers
 from pipelines.step_errors import step_error
@@ -47,7 +47,7 @@ def run_pipeline(build: Callable[[beam.Pipeline], None], options: PipelineOption
 
 @contextmanager
 def _locally() -> Iterator[None]:
-    with holding_tables(HELD_BYTES):
+    with holding_tables(HELD_BYTES), ended_with_the_job():
         # What is there so far, some hundred thousand objects of Beam and TensorFlow, isn't looked through for garbage
         # again and again: 1.50 s of processor time from 1 M JSON lines to pairs instead of 1.58 (medians of 12).
         gc.freeze()

@@ -13,7 +13,7 @@ from pyspark.sql import SparkSession
 
 from pipelines.step_errors import step_error
 from stage.errors import StageError
-from stage.interrupts import check_interrupted
+from stage.interrupts import check_interrupted, take_signals_back
 
 ELEMENTS_PER_BATCH = 16
 """Rows that Spark hands to Python at once; each is a whole table."""
@@ -46,11 +46,13 @@ def start_spark(master: str | None, conf: Sequence[tuple[str, str]]) -> Iterator
     try:
         spark = builder.getOrCreate()
     except Exception as error:
+        check_interrupted()
         asked = f"--master {master}" if master is not None else "Spark"
         raise StageError(
             f"{asked}: can't be started or reached: {_reason(error)}; it needs Java 17 or newer, and a master such as "
             "local[2], or spark://HOST:7077 of the version of PySpark; --verbose shows Spark's log"
         ) from error
+    take_signals_back()
     try:
         spark.sparkContext.setLogLevel("ERROR")
         yield spark

@@ -49,7 +49,7 @@ def test_a_finished_aggregate_is_kept_until_spark_has_started(
 
 
 _FAILS = """
-import os, signal, sys
+import os, signal, sys, threading, time
 from pipelines.spark.session import start_spark
 from stage.command_line import run_command
 
@@ -57,6 +57,9 @@ def body(argv):
     with start_spark("local[1]", []) as spark:
         if argv == ["java"]:
             spark.sparkContext._jvm.java.util.ArrayList().get(3)
+        if argv == ["interrupted"]:
+            threading.Timer(1, os.kill, (os.getpid(), signal.SIGINT)).start()
+            spark.range(1).rdd.map(lambda _: time.sleep(60)).count()
         java = spark.sparkContext._gateway.proc
         os.kill(java.pid, signal.SIGKILL)
         java.wait()
@@ -97,14 +100,15 @@ def test_spark_runs_where_its_defaults_say_else_on_this_machine(
 
 @NEEDS_JAVA
 @pytest.mark.parametrize(
-    ("how", "said"),
+    ("how", "code", "said"),
     [
-        ("java", "the job failed: java.lang.IndexOutOfBoundsException: Index 3 out of bounds for length 0"),
+        ("interrupted", 75, "interrupted; the same command starts again where that is possible"),
+        ("java", 1, "the job failed: java.lang.IndexOutOfBoundsException: Index 3 out of bounds for length 0"),
         pytest.param(
-            "gone", "Spark is gone (Connection refused); its log, or --verbose, may say why", marks=pytest.mark.slow
+            "gone", 1, "Spark is gone (Connection refused); its log, or --verbose, may say why", marks=pytest.mark.slow
         ),
     ],
 )
-def test_what_spark_itself_fails_of_is_one_line(how: str, said: str) -> None:
+def test_what_spark_itself_fails_of_is_one_line(how: str, code: int, said: str) -> None:
     failed = subprocess.run([sys.executable, "-c", _FAILS, how], capture_output=True, text=True, check=False)
-    assert (failed.returncode, failed.stderr) == (1, f"error: {said}\n")
+    assert (failed.returncode, failed.stderr) == (code, f"error: {said}\n")

@@ -1,10 +1,12 @@
 """Beam's clock of stages, in stages that the local runner runs."""
 
+import threading
 from collections.abc import Iterable
 
 import apache_beam as beam
+import pytest
 from apache_beam.options.pipeline_options import PipelineOptions
-from apache_beam.runners.worker.statesampler import get_current_tracker
+from apache_beam.runners.worker.statesampler import StateSampler, get_current_tracker
 
 from pipelines.beam.runner import run_pipeline
 
@@ -24,3 +26,27 @@ def test_no_stage_of_a_local_build_ends_with_a_wait_for_a_clock_of_200_ms() -> N
     run_pipeline(lambda pipeline: pipeline | beam.Create([1]) | beam.ParDo(Look()), PipelineOptions([]), local=True)
 
     assert PERIODS == [2]
+
+
+@pytest.mark.parametrize("place", ["as it starts", "before it begins"])
+def test_an_interrupt_leaves_no_clock_behind_that_python_would_wait_for(
+    place: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begin = threading.Thread.start
+
+    def interrupted(thread: threading.Thread) -> None:
+        if not isinstance(getattr(thread._target, "__self__", None), StateSampler):  # type: ignore[attr-defined]
+            begin(thread)
+            return
+        if place == "as it starts":
+            begin(thread)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(threading.Thread, "start", interrupted)
+    before = set(threading.enumerate())
+
+    with pytest.raises(KeyboardInterrupt):
+        run_pipeline(lambda pipeline: pipeline | beam.Create([1]) | beam.ParDo(Look()), PipelineOptions([]), local=True)
+
+    left = [thread for thread in set(threading.enumerate()) - before if not thread.daemon]
+    assert left == []

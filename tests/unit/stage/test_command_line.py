@@ -2,6 +2,7 @@
 
 import contextlib
 import gc
+import logging
 import os
 import re
 import select
@@ -14,7 +15,7 @@ import pytest
 
 from stage.command_line import run_command
 from stage.errors import Interrupted, StageError, UsageError
-from stage.interrupts import check_interrupted
+from stage.interrupts import check_interrupted, take_signals_back
 from stage.parser import Parser
 
 
@@ -132,6 +133,62 @@ def test_a_command_runs_in_a_thread_which_takes_no_signals():
     thread.join()
     assert codes == [0]
     assert signal.getsignal(signal.SIGTERM) is before
+
+
+@pytest.mark.parametrize("flags", [[], ["--verbose"]])
+def test_what_native_code_makes_of_an_interrupt_is_no_defect(capsys, flags):
+    def body(argv):
+        try:
+            signal.raise_signal(signal.SIGINT)
+        except KeyboardInterrupt:
+            raise ImportError("initialization failed\nthere") from None
+
+    assert run_command(body, flags) == 75
+    *before, last = capsys.readouterr().err.splitlines()
+    assert last == (
+        "error: interrupted; the same command starts again where that is possible (it became ImportError: "
+        "initialization failed)"
+    )
+    assert ("Traceback (most recent call last):" in before) == bool(flags)
+
+
+@pytest.mark.parametrize(("flags", "told"), [([], []), (["--verbose"], ["lost the connection"])])
+def test_what_libraries_log_of_an_interrupt_is_for_the_verbose(flags, told):
+    found = []
+    handler = logging.Handler()
+    handler.emit = lambda record: found.append(record.getMessage())
+    logging.root.addHandler(handler)
+
+    def body(argv):
+        try:
+            signal.raise_signal(signal.SIGINT)
+        finally:
+            logging.error("lost the connection")
+
+    before = logging.root.manager.disable
+    try:
+        logging.disable(logging.NOTSET)
+        assert run_command(body, flags) == 75
+    finally:
+        logging.root.removeHandler(handler)
+        logging.disable(before)
+    assert found == told
+
+
+def test_signals_that_a_library_took_are_taken_back():
+    def body(argv):
+        signal.signal(signal.SIGINT, lambda *_: None)
+        take_signals_back()
+        signal.raise_signal(signal.SIGINT)
+
+    assert run_command(body, []) == 75
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+    def ignoring(argv):
+        take_signals_back()
+        signal.raise_signal(signal.SIGINT)
+
+    assert run_command(ignoring, []) == 0
 
 
 def test_what_a_stage_says_of_its_interruption_is_what_the_user_reads(capsys):
@@ -294,6 +351,16 @@ def test_a_signal_to_stop_leaves_75(sent):
         process.kill()
     assert process.returncode == 75
     assert err == "progress\nerror: interrupted; the same command starts again where that is possible\n"
+
+
+def test_an_interrupt_in_the_midst_of_an_exec_leaves_75_under_m_too(tmp_path):
+    (tmp_path / "told.py").write_text(
+        "from stage.command_line import run_process\nrun_process(lambda _: exec('raise KeyboardInterrupt'))\n"
+    )
+    environment = {**os.environ, "PYTHONPATH": f"{tmp_path}:{os.getcwd()}"}
+    found = subprocess.run([sys.executable, "-m", "told"], env=environment, capture_output=True, text=True, check=False)
+    assert found.returncode == 75
+    assert found.stderr == "error: interrupted; the same command starts again where that is possible\n"
 
 
 @pytest.mark.parametrize("sent", [signal.SIGTERM, signal.SIGINT])
