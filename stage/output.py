@@ -80,8 +80,8 @@ def refuse_taken(directory: str, stage: StageName, *, overwrite: bool, made_from
     elif UNFINISHED in found:
         left = _parse_mark(storage.read_bytes(storage.join(directory, UNFINISHED)))
         _refuse_other_stage(left.get("stage"), directory, stage=stage, state="unfinished")
-    # The mark appears by a rename: a run killed before that leaves a name which begins like it.
-    elif not all(name.startswith(UNFINISHED) for name in found):
+    # The mark appears by a rename: a run killed before that leaves a name which begins like it, or one of a probe.
+    elif not all(name.startswith((UNFINISHED, storage.PROBE)) for name in found):
         raise StageError(f"{directory}: holds files that no run of this command left; give another --output")
     _refuse_outputs_below(directory, found)
 

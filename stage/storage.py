@@ -22,6 +22,8 @@ EMULATOR = "STORAGE_EMULATOR_HOST"
 GIVE_UP_AFTER = timedelta(minutes=1)
 """Where gs:// doesn't answer. pyarrow tries for 15 minutes, in which no signal reaches Python."""
 _PARTIAL = ".tmp"
+PROBE = ".writable-"
+"""How the name begins of a file that is written and removed again, to see whether a directory can be written."""
 _COPIED_AT_ONCE = 1 << 24
 _MET = re.compile(r".* '(/.*)'\. Detail: ", re.DOTALL)
 """The local path that an error of pyarrow's names last."""
@@ -382,7 +384,7 @@ def check_writable(directory: str) -> None:
     Raises:
         StageError: If a small file can't be written to the directory.
     """
-    probe = join(directory, f".writable-{uuid.uuid4().hex[:8]}{_PARTIAL}")
+    probe = join(directory, f"{PROBE}{uuid.uuid4().hex[:8]}{_PARTIAL}")
     write_bytes(probe, b"")
     delete(probe)
 

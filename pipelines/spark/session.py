@@ -13,7 +13,7 @@ from pyspark.sql import SparkSession
 
 from pipelines.step_errors import step_error
 from stage.errors import StageError
-from stage.interrupts import check_interrupted, take_signals_back
+from stage.interrupts import check_interrupted, interrupts_held, take_signals_back
 
 ELEMENTS_PER_BATCH = 16
 """Rows that Spark hands to Python at once; each is a whole table."""
@@ -43,29 +43,34 @@ def start_spark(master: str | None, conf: Sequence[tuple[str, str]]) -> Iterator
         builder = builder.config("spark.ui.enabled", "false")
     for key, value in conf:
         builder = builder.config(key, value)
-    try:
-        spark = builder.getOrCreate()
-    except Exception as error:
-        check_interrupted()
-        asked = f"--master {master}" if master is not None else "Spark"
-        raise StageError(
-            f"{asked}: can't be started or reached: {_reason(error)}; it needs Java 17 or newer, and a master such as "
-            "local[2], or spark://HOST:7077 of the version of PySpark; --verbose shows Spark's log"
-        ) from error
-    take_signals_back()
-    try:
-        spark.sparkContext.setLogLevel("ERROR")
-        yield spark
-    except (PySparkException, Py4JError) as error:
-        check_interrupted()
-        raise StageError(describe_failure(error)) from error
-    except ConnectionError as error:
-        check_interrupted()
-        raise StageError(f"Spark is gone ({error.strerror or error}); its log, or --verbose, may say why") from error
-    finally:
-        # Of a Spark that is gone nothing is left to stop.
-        with suppress(Py4JError, ConnectionError):
-            spark.stop()
+    # Interrupted while it starts, Java would stay for ever: from then on it is ours to stop.
+    with interrupts_held() as release:
+        try:
+            spark = builder.getOrCreate()
+        except Exception as error:
+            check_interrupted()
+            asked = f"--master {master}" if master is not None else "Spark"
+            raise StageError(
+                f"{asked}: can't be started or reached: {_reason(error)}; it needs Java 17 or newer, and a master such "
+                "as local[2], or spark://HOST:7077 of the version of PySpark; --verbose shows Spark's log"
+            ) from error
+        take_signals_back()
+        try:
+            release()
+            spark.sparkContext.setLogLevel("ERROR")
+            yield spark
+        except (PySparkException, Py4JError) as error:
+            check_interrupted()
+            raise StageError(describe_failure(error)) from error
+        except ConnectionError as error:
+            check_interrupted()
+            raise StageError(
+                f"Spark is gone ({error.strerror or error}); its log, or --verbose, may say why"
+            ) from error
+        finally:
+            # Of a Spark that is gone nothing is left to stop.
+            with suppress(Py4JError, ConnectionError):
+                spark.stop()
 
 
 def _submitted() -> bool:

@@ -184,8 +184,9 @@ def test_queries_of_files_are_asked_with_their_own_features(
     ],
 )
 def test_files_that_cannot_be_asked_with_are_named(
-    *, sample: Sample, tmp_path: Path, columns: Any, message: str
+    *, sample: Sample, tmp_path: Path, columns: Any, message: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(query_rows, "ROWS_AT_ONCE", 2)
     path = tmp_path / "q.parquet"
     if columns == "":
         path.touch()

@@ -4,9 +4,18 @@ import json
 import math
 from itertools import combinations
 
+import pyarrow as pa
 import pytest
 
-from features.mutual_information import FeatureInformation, FeaturePair, from_json, mask_groups, to_json
+from features.count_histograms import HISTOGRAM
+from features.mutual_information import (
+    FeatureInformation,
+    FeaturePair,
+    from_histograms,
+    from_json,
+    mask_groups,
+    to_json,
+)
 
 
 def pairs_of(values):
@@ -46,7 +55,7 @@ def test_differences_in_the_last_bits_are_ties():
 
 
 def test_the_file_says_what_was_measured_and_how_with_its_keys_in_order():
-    found = FeatureInformation(7, {"b": 1.5, "a": 0.25}, [FeaturePair("b", "a", 0.125, 0.5, 0.0625 + 1e-14)])
+    found = FeatureInformation(7, {"b": 1.5 + 1e-14, "a": 0.25}, [FeaturePair("b", "a", 0.125, 0.5, 0.0625 + 1e-14)])
     content = to_json(found, weighting="uniform", seed=3, numeric_buckets=10)
     assert json.loads(content) == {
         "features": ["b", "a"],
@@ -91,3 +100,15 @@ def test_what_is_no_such_json_is_refused():
         from_json(b"{}")
     with pytest.raises(KeyError, match=r"^'entropies'$"):
         from_json(b'{"features": ["page"], "rows": 1}')
+
+
+def test_rounding_alone_makes_nothing_negative_and_no_row_less():
+    # 6 rows that are equal, and 2 values by 3 that are independent: floats leave -2e-16, which would be shown as -0.0.
+    six = pa.table([[0, 1], [6.0, 6.0], [1, 1]], schema=HISTOGRAM)
+    assert json.dumps(from_histograms(six, ["a"]).entropies) == '{"a": 0.0}'
+    counts, keys = [3.0, 2.0, 3.0, 2.0, 1.0, 1.0], [2, 3, 2, 3, 6, 6]
+    (pair,) = from_histograms(pa.table([range(6), counts, keys], schema=HISTOGRAM), ["a", "b"]).pairs
+    assert json.dumps([pair.mutual_information, pair.normalized, pair.chance]) == "[0.0, 0.0, 0.0]"
+    # A row of 49 values: 49 times the float that is nearest to 1/49 is less than 1.
+    one = pa.table([[0, 1], [1 / 49, 1 / 49], [49, 49]], schema=HISTOGRAM)
+    assert from_histograms(one, ["tags"]).rows == 1

@@ -3,11 +3,16 @@
 from types import SimpleNamespace
 from typing import Any
 
+import pyarrow as pa
 import pytest
 import tensorflow as tf
 
-from features.spec.features import NumericFeature
+from features.dataset import HISTORY
+from features.spec.features import MultivaluedFeature, NumericFeature
 from model.ranking.context import translate_context
+from model.ranking.reencoding import reencode_queries
+
+TERMS = {"dataset": pa.array([b"a", b"b", b"c"]), "model": pa.array([b"b", b"a"])}
 
 
 def test_a_number_that_is_always_the_same_is_translated_too(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -43,3 +48,33 @@ def test_a_number_that_is_always_the_same_is_translated_too(monkeypatch: pytest.
         "pair/constant": [[0.25], []],
         "pair/constant_in_training": [[], []],
     }
+
+
+def test_no_more_values_are_read_than_the_model_has(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("model.ranking.context.read_terms", lambda directory, _: TERMS[directory])
+    dataset, model = (
+        SimpleNamespace(
+            directory="d",
+            transform_directory=name,
+            spec=SimpleNamespace(features={"pair/tags": MultivaluedFeature(kind="multivalued", max_values=most)}),
+        )
+        for name, most in (("dataset", 3), ("model", 1))
+    )
+    features = {"pair/tags": tf.ragged.constant([[2, 0, 1], [1]], tf.int64, ragged_rank=1)}
+    found = translate_context(features, dataset=dataset, model=model)
+    assert found["pair/tags"].to_list() == [[1], [0]]  # c is unknown, and takes no place
+
+
+def test_an_item_that_the_model_does_not_know_takes_up_its_place_in_a_history(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("model.ranking.reencoding.encode_entities", lambda *_, **__: {})
+    monkeypatch.setattr("model.ranking.reencoding.translate_context", lambda *_, **__: {})
+    monkeypatch.setattr("model.ranking.reencoding.history_vocabulary", lambda _: "items")
+    monkeypatch.setattr("model.ranking.reencoding.read_terms", lambda directory, _: TERMS[directory])
+    spec = SimpleNamespace(session=SimpleNamespace(max_history=2))
+    dataset, model = (
+        SimpleNamespace(spec=spec, transform_directory=name, manifest=SimpleNamespace(transform_digest=name))
+        for name in TERMS
+    )
+    features = {HISTORY: tf.ragged.constant([[0, 1, 2], [1, 0]], tf.int64, ragged_rank=1)}
+    found = reencode_queries(model, dataset, ids=[b"u", b"v"], features=features)
+    assert found[HISTORY].to_list() == [[0], [0, 1]]

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from peak_memory import with_peak
 
-from model.ranking.drawn_queries import draws_of, highest_draw
+from model.ranking.drawn_queries import draws_of, highest_draw, of_drawn_queries
 
 BATCHES = [np.array([n * n % 101 + n % 7 for n in range(start, start + 50)], np.uint64) for start in range(0, 1000, 50)]
 ALL = sorted(int(draw) for batch in BATCHES for draw in batch)
@@ -44,3 +44,11 @@ def test_draws_of_session_mode_are_by_user_and_item_whatever_codes_examples_hold
     again = draws_of((np.array([b"4", b"4", b"4"], object), *ids), is_session=True)
     np.testing.assert_array_equal(draws, again)
     assert len(set(draws.tolist())) == 3
+
+
+def test_in_session_mode_a_pair_that_comes_again_is_another_query() -> None:
+    texts = ([b"1", b"2", b"3", b"4"], [b"u", b"u", b"v", b"v"], [b"a", b"a", b"b", b"b"])
+    batch = tuple(np.array(column, object) for column in texts)
+    for is_session, kept in ((True, 2), (False, 4)):
+        found = of_drawn_queries(lambda: iter([batch]), 2, is_session=is_session)
+        assert [len(serialized) for serialized, _, _ in found] == [kept]

@@ -58,3 +58,9 @@ def test_it_finds_what_sorting_all_scores_finds(tmp_path: Path) -> None:
     for row, left_out in enumerate(exclude):
         best = [one for one in np.argsort(-scores[row]) if ids[one] not in left_out][:10]
         assert found["item_id"][row].numpy().tolist() == [ids[one].encode() for one in best]
+
+
+def test_an_unknown_id_leaves_nothing_out(tmp_path: Path) -> None:
+    table = ItemTable(["a", "b"], ["A", "B"], embeddings=np.eye(2, dtype=np.float32), scratch=str(tmp_path))
+    found = table.search(tf.constant([[2.0, 1.0]]), ragged([["unknown"]], tf.string), top_k=tf.constant(2))
+    assert rows(found) == [[(b"a", b"A", 2.0), (b"b", b"B", 1.0)]]

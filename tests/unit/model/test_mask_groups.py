@@ -60,3 +60,8 @@ def test_refuses_an_id_alone_that_stays(make_dataset):
 def test_random_masks_of_two_features_are_drawn_without_groups(tiny_dataset):
     assert groups_to_train_with(tiny_dataset, Ssl(augmentation="rfm")) is None
     assert groups_to_train_with(tiny_dataset, Ssl()) == read_mask_groups(tiny_dataset, Ssl())
+
+
+def test_by_hand_all_but_the_id_that_stays_may_be_in_a_group(tiny_dataset):
+    ssl = Ssl(mask_id=False, mask_groups={"topic": ["words", "size"]})
+    assert read_mask_groups(tiny_dataset, ssl) == {"topic": ["topic", "words", "size"]}

@@ -145,6 +145,8 @@ def test_a_large_corpus_makes_smaller_batches_with_the_same_ranks(monkeypatch: p
     monkeypatch.setattr(ranking, "SCORES_AT_ONCE", 65)
     assert rank_pairs(pairs, score).last_rank.tolist() == expected
     assert sizes == [2, 2, 2, 2, 1]
+    monkeypatch.setattr(ranking, "SCORES_AT_ONCE", 29)  # one at the least
+    assert rank_pairs(pairs, score).last_rank.tolist() == expected
 
 
 @pytest.mark.parametrize(("queries", "items"), [(100, 37), (64, 1000), (7, 4604)])
@@ -186,6 +188,8 @@ def test_equal_embeddings_are_found_across_parts(monkeypatch: pytest.MonkeyPatch
     corpus = np.array([[i % 4] for i in range(13)], np.float32)
     found = embedding_scorer(np.array([[1.0], [2.0]], np.float32), corpus)(np.array([1, 0]))
     assert found.tolist() == [[0, 2, 4, 6] * 3 + [0], [0, 1, 2, 3] * 3 + [0]]
+    first, place = ranking._distinct(corpus)
+    assert (sorted(first.tolist()), corpus[first][place].tolist()) == ([0, 1, 2, 3], corpus.tolist())
     found = embedding_scorer(np.array([[2.0]], np.float32), np.arange(7, dtype=np.float32)[:, None])(np.array([0]))
     assert found.tolist() == [[0, 2, 4, 6, 8, 10, 12]]
 

@@ -108,6 +108,19 @@ def test_a_raw_directory_whose_mark_alone_was_left_is_finished(tmp_path: Path) -
     (tmp_path / "manifest.json").unlink()
     absolute = [f"sources.{name}.path={tmp_path}/{name}-*" for name in ("interactions", "items")]
     assert len(find_inputs(load_spec("debian", absolute), str(tmp_path), window=DataWindow()).files) == 2
+    for one in absolute:  # the other path needs it
+        with pytest.raises(StageError, match=r"^--raw: expected finished raw logs, but "):
+            find_inputs(load_spec("debian", [one]), str(tmp_path), window=DataWindow())
+
+
+def test_sources_in_bigquery_have_numbers_of_their_own(tmp_path: Path) -> None:
+    (tmp_path / "items-0.jsonl.gz").write_bytes(b"x")
+    log = ["sources.interactions={path: null, query: select 1}"]
+    names = find_inputs(load_spec("debian", log), str(tmp_path), window=DataWindow()).names
+    assert {number: file.name for number, file in names.items()} == {
+        0: "sources.interactions.query",
+        1: "items-0.jsonl.gz",
+    }
 
 
 MIB = 1 << 20

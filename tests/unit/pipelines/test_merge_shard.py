@@ -8,7 +8,7 @@ from small_specs import small_spec
 from features.interactions import LINES
 from features.pairs import one_by_one
 from pipelines.aggregation.lines_to_shuffle import lines_of_shard
-from pipelines.aggregation.merging import count_by_split, merge_shard
+from pipelines.aggregation.merging import caps_apart, count_by_split, merge_shard
 from pipelines.aggregation.packing import pack
 
 
@@ -32,6 +32,7 @@ def test_in_session_mode_a_user_s_examples_are_capped_though_no_step_comes_after
     merged = merge_shard(lines, spec, bounds=None, known=pa.array([True] * 4))
     assert sorted(merged.pairs["item_id"].to_pylist()) == ["c", "d"]
     assert merged.counts == {"filtered/over_cap": 2}
+    assert not caps_apart(spec)  # a step that would leave out histories and context
 
 
 def test_examples_with_an_empty_history_are_counted():

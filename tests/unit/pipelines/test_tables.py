@@ -74,3 +74,14 @@ def test_a_table_in_csv_needs_a_list_separator_for_either_side_that_reads_lists_
         _check_lists("items", spec.sources.items, files=files, spec=spec)
     separated = spec.sources.items.model_copy(update={"list_separator": "|"})
     _check_lists("items", separated, files=files, spec=spec)
+
+
+@pytest.mark.parametrize("hidden", ["query_id", "item_id"])
+def test_the_ids_of_a_table_are_pseudonyms_where_those_of_its_column_of_the_log_are(hidden: str) -> None:
+    pseudonyms = Pseudonyms((hidden,), b"a key of 16 bytes")
+    parsed = ParsedLines(pa.record_batch([["a"]], names=["id"]), np.zeros(1, np.int64), [], 0)
+    file = InputFile(path="/raw/x.jsonl", name="x.jsonl", size=1, number=0, format="jsonl")
+    tables = raw_tables(small_spec(sources={"items": {"path": "x", "id": "id"}, "queries": {"path": "x", "id": "id"}}))
+    for name, side, column in (("items", "item", "item_id"), ("queries", "query", "query_id")):
+        rows = validate_rows(to_batch(parsed, file, offset=0), tables[name], pseudonyms=pseudonyms)
+        assert (rows.entities[side]["id"].to_pylist() != ["a"]) is (column == hidden)

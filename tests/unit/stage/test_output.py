@@ -225,8 +225,9 @@ def test_the_mark_is_deleted_once_the_manifest_is_there(tmp_path, monkeypatch):
     assert there == [made]
 
 
-def test_a_run_killed_before_its_mark_is_whole_is_replaced(tmp_path):
-    (tmp_path / ".unfinished.0a1b2c3d.tmp").write_bytes(b"")
+@pytest.mark.parametrize("left", [".unfinished.0a1b2c3d.tmp", ".writable-067c26fa.tmp.b7e57ac4.tmp"])
+def test_a_run_killed_before_its_mark_is_whole_is_replaced(left, tmp_path):
+    (tmp_path / left).write_bytes(b"")
     start_output(str(tmp_path), "dataset", run_id="s", overwrite=False)
     assert names(tmp_path) == [".unfinished"]
 
