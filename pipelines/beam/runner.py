@@ -4,6 +4,7 @@ import errno
 import gc
 import os
 import re
+import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
@@ -38,11 +39,15 @@ def run_pipeline(build: Callable[[beam.Pipeline], None], options: PipelineOption
     wake_often()
     measure_tables()
     pipeline = beam.Pipeline(runner=FnApiRunner() if local else None, options=options)
-    build(pipeline)
-    check_interrupted()
-    silence_workers()
-    with _locally() if local else end_without_workers():
-        pipeline.run().wait_until_finish()
+    try:
+        build(pipeline)
+        check_interrupted()
+        silence_workers()
+        with _locally() if local else end_without_workers():
+            pipeline.run().wait_until_finish()
+    finally:
+        # Beam leaves it where this doesn't end well.
+        shutil.rmtree(pipeline.local_tempdir, ignore_errors=True)
 
 
 @contextmanager

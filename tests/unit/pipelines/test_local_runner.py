@@ -2,6 +2,7 @@
 
 import contextlib
 import gc
+from pathlib import Path
 
 import apache_beam as beam
 import pytest
@@ -30,3 +31,15 @@ def test_what_was_there_is_searched_for_garbage_again_once_a_job_has_ended_or_fa
 
     assert FROZEN[0] > 10_000
     assert gc.get_freeze_count() == 0
+
+
+def test_an_interrupt_leaves_no_temporary_directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+
+    def build(pipeline: beam.Pipeline) -> None:
+        assert list(tmp_path.iterdir())
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        run_pipeline(build, PipelineOptions([]), local=True)
+    assert not list(tmp_path.iterdir())
