@@ -110,3 +110,7 @@ def test_arrow_and_the_graph_agree_on_n_grams(texts, widths):
 def test_arrow_and_the_graph_agree_whatever_the_machine_s_language():
     command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", __file__, "-k", "on_n_grams"]
     subprocess.run(command, env=os.environ | {"LC_ALL": "tr_TR.UTF-8"}, check=True)  # its small I has no dot
+
+
+def test_a_selector_of_a_form_parts_no_word():
+    assert words(pa.array(["\u845b\U000e0101\u57ce"])).to_pylist() == [["\u845b\u57ce"]]

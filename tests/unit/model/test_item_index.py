@@ -74,3 +74,10 @@ def test_an_item_that_ties_with_the_last_of_the_best_is_found_too(monkeypatch: p
     measures = measure_index(Finds(), vectors, queries=queries, top_k=2)
     assert measures == {"recall@2": 0.5, "queries/s": 4.0, "exact_queries/s": 0.5}
     assert measure_index(Finds(), vectors, queries=queries, top_k=9)["recall@5"] == 1
+
+
+def test_a_compressed_vector_has_the_most_equal_parts_of_two_numbers_or_more() -> None:
+    faiss.omp_set_num_threads(1)
+    vectors = np.random.default_rng(3).normal(size=(1001, 9)).astype(np.float32)
+    index = build_index(vectors, Export(max_hnsw_items=1000))
+    assert faiss.downcast_index(faiss.extract_index_ivf(index)).pq.M == 3

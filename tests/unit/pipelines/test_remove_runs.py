@@ -320,3 +320,10 @@ def test_nothing_goes_where_it_is_unknown_what_is_needed(output, capsys):
     rewrite(output / "published" / "2", inputs={})
     assert remove(output, "2009-07-06", code=1) == list(NIGHTS)
     assert "published/2/manifest.json: expected the digest of its model, found none" in capsys.readouterr().err
+
+
+def test_a_run_of_nothing_goes(output):
+    publish_night(output, NIGHTS[1])
+    (output / "runs" / "2009-06-30").mkdir()
+    remove(output, "2009-07-01")
+    assert not (output / "runs" / "2009-06-30").exists()
