@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from functools import partial
 
 _interrupted = threading.Event()
-_held = threading.Event()
+_held, _first_alone = threading.Event(), threading.Event()
 _taken: set[signal.Signals] = set()
 
 
@@ -32,8 +32,11 @@ def take_signals_back() -> None:
 
 
 @contextlib.contextmanager
-def interrupts_held() -> Iterator[Callable[[], None]]:
+def interrupts_held(*, first_alone: bool = False) -> Iterator[Callable[[], None]]:
     """Has an interrupt of the main thread, which this is, wait: as while a process starts, which nobody could end yet.
+
+    Args:
+        first_alone: Let a second one through, as of a person who has waited long enough.
 
     Yields:
         What lets interrupts through again, and raises KeyboardInterrupt if one has waited.
@@ -44,9 +47,12 @@ def interrupts_held() -> Iterator[Callable[[], None]]:
         check_interrupted()
 
     _held.set()
+    if first_alone:
+        _first_alone.set()
     try:
         yield release
     finally:
+        _first_alone.clear()
         if _held.is_set():
             release()
 
@@ -73,10 +79,11 @@ def was_interrupted() -> bool:
 
 
 def _interrupt(*_: object) -> None:
+    is_second = _interrupted.is_set()
     _interrupted.set()
     if logging.root.manager.disable:  # Libraries that are quiet don't tell of it either.
         logging.disable(logging.CRITICAL)
-    if _held.is_set():
+    if _held.is_set() and not (is_second and _first_alone.is_set()):
         return
     sys.unraisablehook = partial(_show_unraisable, others=sys.unraisablehook)
     raise KeyboardInterrupt

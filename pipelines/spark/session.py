@@ -43,8 +43,9 @@ def start_spark(master: str | None, conf: Sequence[tuple[str, str]]) -> Iterator
         builder = builder.config("spark.ui.enabled", "false")
     for key, value in conf:
         builder = builder.config(key, value)
-    # Interrupted while it starts, Java would stay for ever: from then on it is ours to stop.
-    with interrupts_held() as release:
+    # Interrupted while it starts, Java would stay for ever: from then on it is ours to stop. It may take long, as where
+    # the master can't be reached.
+    with interrupts_held(first_alone=True) as release:
         try:
             spark = builder.getOrCreate()
         except Exception as error:

@@ -15,7 +15,7 @@ import pytest
 
 from stage.command_line import run_command
 from stage.errors import Interrupted, StageError, UsageError
-from stage.interrupts import check_interrupted, take_signals_back
+from stage.interrupts import check_interrupted, interrupts_held, take_signals_back
 from stage.parser import Parser
 
 
@@ -173,6 +173,20 @@ def test_what_libraries_log_of_an_interrupt_is_for_the_verbose(flags, told):
         logging.root.removeHandler(handler)
         logging.disable(before)
     assert found == told
+
+
+@pytest.mark.parametrize(("first_alone", "reached"), [(False, ["first", "second"]), (True, ["first"])])
+def test_of_interrupts_that_are_held_the_second_may_pass(first_alone, reached):
+    found = []
+
+    def body(argv):
+        with interrupts_held(first_alone=first_alone):
+            for number in ("first", "second"):
+                signal.raise_signal(signal.SIGINT)
+                found.append(number)
+
+    assert run_command(body, []) == 75
+    assert found == reached
 
 
 def test_signals_that_a_library_took_are_taken_back():
