@@ -26,6 +26,7 @@ from stage.command_line import run_process
 from stage.console import console, print_widest
 from stage.errors import StageError
 from stage.output import refuse_file, refuse_output
+from stage.probe import check_writable
 
 SHOWN_SLICES = ("overall", "head", "tail", "cold", COLD_AMONG_COLD)
 _COUNTS = ("pairs", "queries")
@@ -58,7 +59,7 @@ def main(argv: Sequence[str]) -> None:
         print(f"evaluate: done before, in {path}", file=sys.stderr)
         result = json.loads(storage.read_bytes(path))
     else:
-        storage.check_writable(options.output)
+        check_writable(options.output)
         result = evaluate(model, dataset=dataset, split=options.split, settings=settings, candidates=candidates)
         if seen is not None:
             result["seen"] = seen

@@ -30,6 +30,7 @@ from stage.command_line import run_process
 from stage.errors import StageError, UsageError
 from stage.manifest import NAME as MANIFEST
 from stage.manifest import Manifest
+from stage.probe import check_writable
 
 
 def main(argv: Sequence[str]) -> None:
@@ -63,7 +64,7 @@ def main(argv: Sequence[str]) -> None:
     dataset = Dataset.open(storage.join(options.run, "dataset"), verify=options.verify)
     models = [FinishedModel.open(directory, verify=options.verify) for directory in directories]
     split = _read_split(options.run, dataset, model=models[0].manifest)
-    storage.check_writable(os.path.dirname(output) or ".")
+    check_writable(os.path.dirname(output) or ".")
     seen = {model.directory: warn_if_seen(model, dataset=dataset, split=split.name) for model in models}
     page = write_report(options.run, models, split=split, seen=seen, explored=options.queries)
     storage.write_bytes(output, page.encode())

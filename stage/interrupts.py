@@ -44,6 +44,7 @@ def interrupts_held(*, first_alone: bool = False) -> Iterator[Callable[[], None]
 
     def release() -> None:
         _held.clear()
+        _first_alone.clear()
         check_interrupted()
 
     _held.set()
@@ -52,7 +53,6 @@ def interrupts_held(*, first_alone: bool = False) -> Iterator[Callable[[], None]
     try:
         yield release
     finally:
-        _first_alone.clear()
         if _held.is_set():
             release()
 

@@ -9,6 +9,7 @@ from typing import IO
 from stage import storage
 from stage.errors import StageError, UsageError, with_article
 from stage.manifest import NAME, UNFINISHED, File, Json, MadeFrom, Manifest, StageName
+from stage.probe import PROBE
 from stage.published import CURRENT
 
 
@@ -81,7 +82,7 @@ def refuse_taken(directory: str, stage: StageName, *, overwrite: bool, made_from
         left = _parse_mark(storage.read_bytes(storage.join(directory, UNFINISHED)))
         _refuse_other_stage(left.get("stage"), directory, stage=stage, state="unfinished")
     # The mark appears by a rename: a run killed before that leaves a name which begins like it, or one of a probe.
-    elif not all(name.startswith((UNFINISHED, storage.PROBE)) for name in found):
+    elif not all(name.startswith((UNFINISHED, PROBE)) for name in found):
         raise StageError(f"{directory}: holds files that no run of this command left; give another --output")
     _refuse_outputs_below(directory, found)
 

@@ -22,8 +22,6 @@ EMULATOR = "STORAGE_EMULATOR_HOST"
 GIVE_UP_AFTER = timedelta(minutes=1)
 """Where gs:// doesn't answer. pyarrow tries for 15 minutes, in which no signal reaches Python."""
 _PARTIAL = ".tmp"
-PROBE = ".writable-"
-"""How the name begins of a file that is written and removed again, to see whether a directory can be written."""
 _COPIED_AT_ONCE = 1 << 24
 _MET = re.compile(r".* '(/.*)'\. Detail: ", re.DOTALL)
 """The local path that an error of pyarrow's names last."""
@@ -376,17 +374,6 @@ def clear(directory: str, *, keep: str) -> None:
     """
     for name in {path.split("/")[0] for path, _ in _listed(directory, below=True)} - {keep}:
         delete(join(directory, name))
-
-
-def check_writable(directory: str) -> None:
-    """Fails now, not after hours, if nothing can be written there.
-
-    Raises:
-        StageError: If a small file can't be written to the directory.
-    """
-    probe = join(directory, f"{PROBE}{uuid.uuid4().hex[:8]}{_PARTIAL}")
-    write_bytes(probe, b"")
-    delete(probe)
 
 
 @contextlib.contextmanager

@@ -12,11 +12,12 @@ from pipelines.aggregation.bigquery import refuse_bigquery
 from pipelines.aggregation.options import add_options
 from pipelines.aggregation.plan import make_plan
 from pipelines.build_report import print_report
-from stage import extras, storage
+from stage import extras
 from stage.command_line import run_process
 from stage.manifest import Manifest
 from stage.output import refuse_taken, start_output
 from stage.parser import Parser
+from stage.probe import check_writable
 from stage.progress import counters
 
 
@@ -73,7 +74,7 @@ def main(argv: Sequence[str]) -> None:
     from pipelines.spark.session import start_spark  # noqa: PLC0415
 
     refuse_taken(arguments.output, "aggregate", overwrite=arguments.overwrite, made_from=made_from)
-    storage.check_writable(arguments.output)
+    check_writable(arguments.output)
     with counters.show("aggregate-spark"), start_spark(arguments.master, arguments.conf) as spark:
         # Only now: what is there goes.
         start_output(

@@ -40,6 +40,8 @@ def test_an_interrupt_leaves_no_clock_behind_that_python_would_wait_for(
             return
         if place == "as it starts":
             begin(thread)
+        else:
+            monkeypatch.setitem(threading._limbo, thread, thread)  # type: ignore[attr-defined]
         raise KeyboardInterrupt
 
     monkeypatch.setattr(threading.Thread, "start", interrupted)
@@ -48,5 +50,5 @@ def test_an_interrupt_leaves_no_clock_behind_that_python_would_wait_for(
     with pytest.raises(KeyboardInterrupt):
         run_pipeline(lambda pipeline: pipeline | beam.Create([1]) | beam.ParDo(Look()), PipelineOptions([]), local=True)
 
-    left = [thread for thread in set(threading.enumerate()) - before if not thread.daemon]
+    left = [thread for thread in set(threading.enumerate()) - before if thread.is_alive() and not thread.daemon]
     assert left == []

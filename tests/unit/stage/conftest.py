@@ -1,6 +1,7 @@
-"""An output, for those who read or write it again; and a bucket."""
+"""An output, for those who read or write it again; a bucket; signals as they were."""
 
 import os
+import signal
 from pathlib import Path
 
 import pytest
@@ -33,3 +34,11 @@ def bucket(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
 
     monkeypatch.setattr(storage, "resolve", resolve)
     return "gs://bucket"
+
+
+@pytest.fixture(autouse=True)
+def _handlers():
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    yield
+    for number, handler in before.items():
+        signal.signal(number, handler)

@@ -16,6 +16,7 @@ import pytest
 
 from stage import storage
 from stage.errors import StageError, StorageError
+from stage.probe import check_writable
 
 
 @pytest.mark.parametrize(
@@ -122,11 +123,11 @@ def test_files_and_directories_are_there_until_deleted(tmp_path):
 
 
 def test_whether_a_directory_can_be_written_is_known_at_once(tmp_path):
-    storage.check_writable(str(tmp_path / "new"))
+    check_writable(str(tmp_path / "new"))
     assert storage.sizes(str(tmp_path / "new")) == {}
     (tmp_path / "file").write_bytes(b"")
     with pytest.raises(StageError, match="cannot be written"):
-        storage.check_writable(str(tmp_path / "file"))
+        check_writable(str(tmp_path / "file"))
 
 
 class _Upload(io.BytesIO):
@@ -358,7 +359,7 @@ def test_names_that_are_not_utf_8_are_named(tmp_path):
         assert str(caught.value) == (
             f"{tmp_path}/dir: cannot be listed: expected names in UTF-8, got {named!r}; rename it"
         )
-    for use in (storage.exists, storage.sizes, storage.read_bytes, storage.open_input, storage.check_writable):
+    for use in (storage.exists, storage.sizes, storage.read_bytes, storage.open_input, check_writable):
         with pytest.raises(StorageError, match=r"\\udce9.*': expected a path in UTF-8$"):
             use(os.fsdecode(named))
     with pytest.raises(StorageError, match=r"^'gs://b/\\udce9': expected a path in UTF-8$"):
