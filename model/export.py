@@ -116,7 +116,7 @@ def export(
     if not exact:
         queries = sample_queries(two_tower, model, dataset=dataset, settings=spec.evaluate, most=MEASURED_QUERIES)
         measures = _write_index(items, queries, spec=spec, output=output, run_id=run_id)
-    projected = _write_graph(graph, items, spec=spec, output=output, exact=exact)
+    projected = _write_graph(graph, items, spec=spec, output=output, exact=exact, run_id=run_id)
     # By row of the index.
     write_parquet(storage.join(output, ITEMS), items.entities)
     if spec.export.queries:
@@ -174,7 +174,7 @@ def _write_index(items: ServedItems, queries: Embeddings, *, spec: Spec, output:
     return measures
 
 
-def _write_graph(graph: ServingGraph, items: ServedItems, *, spec: Spec, output: str, exact: bool) -> int:
+def _write_graph(graph: ServingGraph, items: ServedItems, *, spec: Spec, output: str, exact: bool, run_id: str) -> int:
     """Writes the SavedModel, with the items in it where every item is scored; returns how many the projector shows."""
     with storage.writable_as_local(output) as local, tempfile.TemporaryDirectory() as scratch:
         if exact:
@@ -183,7 +183,9 @@ def _write_graph(graph: ServingGraph, items: ServedItems, *, spec: Spec, output:
             # A process that opens a new export each night would keep all of them by their gradients.
             options = tf.saved_model.SaveOptions(experimental_custom_gradients=False)
             tf.saved_model.save(graph, local, signatures=graph.signatures(), options=options)
-            return write_projector(items, storage.join(local, PROJECTOR), most=spec.export.projector_items)
+            projected = write_projector(items, storage.join(local, PROJECTOR), most=spec.export.projector_items)
+        check_own(output, run_id=run_id)
+    return projected
 
 
 def _inputs(model: FinishedModel, dataset: Dataset, *, candidates: Candidates | None) -> dict[str, str]:

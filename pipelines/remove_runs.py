@@ -37,7 +37,7 @@ def main(argv: Sequence[str]) -> None:
         run, removed = storage.join(options.runs, name), not options.dry_run
         try:
             if not options.dry_run:
-                storage.delete(run)
+                _remove(run)
         except StageError as error:
             print(error, file=sys.stderr)
             failures.append(error)
@@ -91,6 +91,13 @@ def old_runs(runs: str, *, published: str, before: str, keep: Collection[str]) -
         stay = ", ".join(f"{n} {reason}" for reason, n in Counter(why.values()).items())
         print(f"nothing removed: {runs} has {_runs(len(why))}{': ' if stay else ''}{stay}", file=sys.stderr)
     return old
+
+
+def _remove(run: str) -> None:
+    """Removes a run; what tells that it is one goes last, so that the next call removes what a kill left of it."""
+    for name in sorted(storage.names(run), key=lambda name: (name in MADE, name)):
+        storage.delete(storage.join(run, name))
+    storage.delete(run)
 
 
 def _check_kept(keep: Collection[str], there: Sequence[str], *, runs: str) -> None:

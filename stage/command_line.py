@@ -39,7 +39,7 @@ def run_process(body: Callable[[Sequence[str]], None]) -> NoReturn:
     # place of this code under -m, unless a later exec didn't end so.
     exec("")
     try:
-        sys.stdout.flush()
+        _flush_stdout()
     except OSError as error:
         # As on a full disk: Python would try again, and end with a code of its own, 120.
         _to_nobody(sys.stdout.fileno())
@@ -77,7 +77,7 @@ def run_command(body: Callable[[Sequence[str]], None], argv: Sequence[str] | Non
     take_signals_as_interrupt()
     try:
         body(arguments)
-        sys.stdout.flush()
+        _flush_stdout()
     except StageError as error:
         if verbose:
             traceback.print_exc()
@@ -109,6 +109,15 @@ def _open_closed_streams() -> None:
     for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
         if getattr(sys, name) is None:
             setattr(sys, name, open(os.devnull, mode))  # noqa: SIM115  (as long as the process)
+
+
+def _flush_stdout() -> None:
+    """Writes what was printed; an error names stdout, since every file may have been written."""
+    try:
+        sys.stdout.flush()
+    except OSError as error:
+        error.filename = "stdout"
+        raise
 
 
 def _nobody_reads_stdout() -> bool:

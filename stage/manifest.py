@@ -281,11 +281,14 @@ def _is_of(directory: str, stage: StageName) -> bool:
 
 
 def describe_files(directory: str) -> list[File]:
-    """Name, size and SHA-256 of every file below a directory but the manifest and the mark of an unfinished run."""
+    """Name, size and SHA-256 of every file below a directory but the manifest and the mark of an unfinished run.
+
+    What is partial is of a run that another one has replaced, and that removes it.
+    """
     return [
         File(name=name, size=size, sha256=storage.sha256(storage.join(directory, name)))
         for name, size in sorted(storage.sizes(directory).items())
-        if name not in (NAME, UNFINISHED)
+        if name not in (NAME, UNFINISHED) and not storage.is_partial(name)
     ]
 
 

@@ -204,21 +204,28 @@ def _write_local(path: str, write: Callable[[IO[bytes]], object]) -> None:
 
 @contextlib.contextmanager
 def writable_as_local(directory: str) -> Iterator[str]:
-    """A local directory for a library that writes files itself; what it holds at the end lies in `directory`.
+    """A temporary directory for a library that writes files itself; its files appear in `directory` at the end.
 
-    On local disk it is that directory. Else it is a temporary one, uploaded at the end unless an error left it.
+    On local disk it lies in that directory, and its files are renamed. Else they are uploaded. Where an error left it
+    nothing appears.
 
     Raises:
         StageError: If a file can't be written.
     """
-    if "://" not in directory:
-        os.makedirs(directory, exist_ok=True)
-        yield directory
-        return
-    with tempfile.TemporaryDirectory() as local:
+    below = None if "://" in directory else directory
+    if below is not None:
+        with _named(below, "written"):
+            os.makedirs(below, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=".", suffix=_PARTIAL, dir=below) as local:
         yield local
         for name in sizes(local):
-            copy(join(local, name), join(directory, name))
+            written, target = join(local, name), join(directory, name)
+            if below is None:
+                copy(written, target)
+                continue
+            with _named(target, "written"):
+                os.makedirs(os.path.dirname(target), exist_ok=True)
+                os.replace(written, target)
 
 
 @contextlib.contextmanager
@@ -273,8 +280,8 @@ def link_or_copy(source: str, target: str) -> None:
 
 
 def is_partial(name: str) -> bool:
-    """Whether a file is what a killed process left of one that it was writing."""
-    return name.endswith(_PARTIAL)
+    """Whether a file is what a process writes before it is whole, or a killed one left of that."""
+    return any(part.endswith(_PARTIAL) for part in name.split("/"))
 
 
 def exists(path: str) -> bool:

@@ -8,6 +8,7 @@ from unittest.mock import MagicMock
 
 import numpy as np
 import pytest
+import tensorflow as tf
 from exports import Json, Sample, as_tensors, encoded, request_of
 from google.protobuf.message import Message
 from in_process import run
@@ -211,6 +212,28 @@ def test_a_finished_export_is_replaced_where_that_is_asked_for_and_one_taken_ove
     said = taken_over if flags else "is finished already; --overwrite makes it again"
     assert (code, err.splitlines()[-1]) == (1, f"error: {tmp_path}: {said}")
     assert [path.name for path in tmp_path.iterdir()] == [".unfinished" if flags else "manifest.json"]
+
+
+def test_an_export_that_is_taken_over_while_it_writes_changes_nothing_there(
+    sample: Sample, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def save(_: object, directory: str, **__: object) -> None:
+        Path(directory, "variables").mkdir(parents=True)
+        Path(directory, "saved_model.pb").write_text("of the first run")
+        (tmp_path / ".unfinished").unlink()
+        (tmp_path / "saved_model.pb").write_text("of the second run")
+        (tmp_path / "manifest.json").write_text('{"run_id": "another"}')
+
+    for name in ("load_towers", "ServingGraph", "embed_items", "ItemTable"):
+        monkeypatch.setattr(export, name, MagicMock())
+    monkeypatch.setattr(export, "write_projector", lambda *_, **__: 0)
+    monkeypatch.setattr(tf.saved_model, "save", save)
+    code, _, err = run(export.main, *sample.inputs, "--output", tmp_path)
+    assert (code, "another run was started into it meanwhile" in err) == (1, True), err
+    assert {path.name: path.read_text() for path in tmp_path.iterdir()} == {
+        "saved_model.pb": "of the second run",
+        "manifest.json": '{"run_id": "another"}',
+    }
 
 
 def test_the_projector_shows_the_most_frequent_items_first(sample: Sample) -> None:

@@ -9,6 +9,7 @@ from manifests import rewrite
 
 from features.spec.file import load_spec
 from pipelines import publish, remove_runs
+from stage import storage
 from stage.command_line import run_command
 from stage.errors import StorageError
 from stage.manifest import Manifest
@@ -215,7 +216,9 @@ def test_a_run_that_cannot_be_deleted_is_named_and_others_go(output, capsys, mak
     capsys.readouterr()
     assert "2009-07-03" not in remove(output, "2009-07-04", *flags, code=1)
     out, err = capsys.readouterr()
-    told = re.escape(f"{runs}/2009-07-01: cannot be deleted: File name too long ({runs}/2009-07-01/dataset/deep/")
+    told = re.escape(
+        f"{runs}/2009-07-01/dataset: cannot be deleted: File name too long ({runs}/2009-07-01/dataset/deep/"
+    )
     at = rf"{told}[d/]+\)\n"
     assert re.fullmatch(f"{at}error: 1 of 2 runs could not be removed; the first: {at}", err)
     assert out == (
@@ -223,6 +226,25 @@ def test_a_run_that_cannot_be_deleted_is_named_and_others_go(output, capsys, mak
         if flags
         else f"removed: {runs}/2009-07-03\n"
     )
+
+
+def test_what_a_kill_left_of_a_run_goes_the_next_time(output, monkeypatch):
+    publish_night(output, "2009-07-02")
+    run = output / "runs" / "2009-07-01"
+    for name in ("verdict.json", "report.html"):
+        (run / name).write_text("{}")
+    delete = storage.delete
+
+    def delete_one(path):
+        if path.endswith("/model"):
+            raise KeyboardInterrupt
+        delete(path)
+
+    monkeypatch.setattr(storage, "delete", delete_one)
+    assert "2009-07-01" in remove(output, "2009-07-02", code=75)
+    assert [path.name for path in run.iterdir()] == ["model"]
+    monkeypatch.undo()
+    assert "2009-07-01" not in remove(output, "2009-07-02")
 
 
 @pytest.mark.parametrize("silent", ["runs/2009-07-03/model", "published/1"])

@@ -284,10 +284,10 @@ def test_a_stderr_that_takes_nothing_changes_no_exit_code(lost, then, code):
 @pytest.mark.parametrize(
     ("then", "code", "said"),
     [
-        ([], 1, "error: No space left on device\n"),
+        ([], 1, "error: stdout: No space left on device\n"),
         (["fail"], 1, "error: it broke\n"),
         (["stop"], 75, "error: interrupted; the same command starts again where that is possible\n"),
-        (["leave"], 1, "error: No space left on device\n"),
+        (["leave"], 1, "error: stdout: No space left on device\n"),
     ],
     ids=["ends", "fails", "stops", "leaves"],
 )

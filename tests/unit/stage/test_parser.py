@@ -132,8 +132,8 @@ def test_a_switch_is_a_flag_or_has_a_value_as_templates_give_it(arguments, expec
         parser.parse_args(["--overwrite=yes"])
 
 
-@pytest.mark.parametrize("unbuffered", ["", "1"])
-def test_help_that_cannot_be_printed_is_an_error(unbuffered):
+@pytest.mark.parametrize(("unbuffered", "where"), [("", "stdout: "), ("1", "")])
+def test_help_that_cannot_be_printed_is_an_error(unbuffered, where):
     program = """
 from stage.command_line import run_process
 from stage.parser import Parser
@@ -150,4 +150,4 @@ run_process(Parser(prog="p", description="d", example="e").parse_args)
             text=True,
             timeout=60,
         )
-    assert (found.returncode, found.stderr) == (1, "error: No space left on device\n")
+    assert (found.returncode, found.stderr) == (1, f"error: {where}No space left on device\n")

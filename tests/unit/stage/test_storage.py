@@ -208,9 +208,28 @@ def test_a_library_writes_and_reads_local_files_of_a_bucket(bucket: str, tmp_pat
         storage.copy(f"{bucket}/no", str(tmp_path / "copy"))
 
 
-def test_local_files_stay_where_they_are(tmp_path: Path) -> None:
+def test_local_files_are_read_where_they_are_and_appear_once_all_are_written(tmp_path: Path) -> None:
     with storage.writable_as_local(str(tmp_path / "new")) as local:
         Path(local, "a").write_bytes(b"1")
+        Path(local, "below").mkdir()
+        Path(local, "below", "b").write_bytes(b"22")
+        (written,) = (tmp_path / "new").iterdir()
+        assert Path(local) == written
+        assert storage.is_partial(f"{written.name}/below/b")
+    assert storage.sizes(str(tmp_path / "new")) == {"a": 1, "below/b": 2}
+    assert not written.exists()
+    with pytest.raises(FileNotFoundError), storage.writable_as_local(str(tmp_path / "new")) as local:
+        _write_half(local)
+    assert storage.sizes(str(tmp_path / "new")) == {"a": 1, "below/b": 2}
+    (tmp_path / "new" / "a").unlink()
+    (tmp_path / "new" / "a").mkdir()
+    with (
+        pytest.raises(StageError, match=rf"^{tmp_path}/new/a: cannot be written: Is a directory$"),
+        storage.writable_as_local(str(tmp_path / "new")) as local,
+    ):
+        Path(local, "a").write_bytes(b"1")
+    (tmp_path / "new" / "a").rmdir()
+    (tmp_path / "new" / "a").write_bytes(b"1")
     with storage.readable_as_local(str(tmp_path / "new"), ["a"]) as local:
         assert local == str(tmp_path / "new")
     assert (tmp_path / "new" / "a").read_bytes() == b"1"
