@@ -165,7 +165,7 @@ def _check_directories(options: Namespace) -> None:
 
 
 def _check_overrides(options: Namespace, name: str) -> None:
-    """Refuses overrides that the spec doesn't take.
+    """Refuses overrides that the spec of a directory doesn't take.
 
     Raises:
         UsageError: If there is one.
@@ -173,7 +173,9 @@ def _check_overrides(options: Namespace, name: str) -> None:
     from features.spec.file import spec_of  # noqa: PLC0415  (pydantic, for which no help waits)
     from stage.manifest import Manifest  # noqa: PLC0415
 
-    flag = next(flag for flag in _OVERRIDDEN if hasattr(options, flag))
+    flag = next((flag for flag in _OVERRIDDEN if hasattr(options, flag)), None)
+    if flag is None:  # as of `compare`, which overrides that of --spec
+        return
     directory = getattr(options, flag)
     spec_of(Manifest.open(directory, _MADE_BEFORE[flag]), directory, overrides=options.overrides, verb=name)
 

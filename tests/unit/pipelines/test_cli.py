@@ -99,6 +99,21 @@ def test_the_override_that_a_verb_s_help_shows_is_one_that_it_takes(
     assert load_spec("synthetic", [override], verb=verb)  # refuses those of others
 
 
+@pytest.mark.parametrize("verb", sorted(SECTIONS_READ))
+def test_an_override_of_no_key_is_an_error_in_one_line(
+    verb: str, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert run_command(dispatch, [verb, "--help"]) == 0
+    _, *arguments = shlex.split(capsys.readouterr().out.partition("example:\n")[2])
+    code, said = run_command(dispatch, [*arguments, "--set", "no.key=1"]), capsys.readouterr()
+    assert (said.out, said.err.count("\n")) == ("", 1)
+    if "--spec" in arguments:
+        assert (code, said.err.startswith("error: --set no.key: no such section; known: ")) == (2, True)
+    else:  # its directories aren't there
+        assert code == 1
+
+
 @pytest.mark.parametrize("verb", ["build-dataset", "aggregate-spark", "run"])
 def test_the_help_of_each_instant_says_in_which_zone_it_is(
     verb: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
