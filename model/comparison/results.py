@@ -167,7 +167,7 @@ def _rows(name: str, study: Study, *, shape: SplitShape) -> dict[str, _RankedRow
         if len(corrected) == len(reported):
             shift = float(np.mean([correction.shift for _, correction in corrected]))
             rankings = [(seed, correction.test) for seed, correction in corrected]
-            found[name + title] = row(rankings, settings={"cold shift": round(shift, 4)})
+            found[name + title] = row(rankings, settings={"cold constant": round(shift, 4)})
     return found
 
 

@@ -165,13 +165,18 @@ def _by_seed(gains: Sequence[float]) -> str:
     return f"{min(gains):+.1%} to {max(gains):+.1%}" if gains else "-"
 
 
+def _as_given(value: object) -> object:
+    """A setting as `--set` takes it."""
+    return str(value).lower() if isinstance(value, bool) else value
+
+
 def _choices(rows: _Rows) -> Iterable[tuple[str, Sequence[str]]]:
     for name, row in rows.items():
         if row.seeds == [None]:
             yield name, ["nothing to choose", "-", "-", "-", "-"]
             continue
         found = {key: value for key, value in sorted(row.settings.items()) if value is not None}
-        settings = ", ".join(f"{key.removeprefix('train.')} {value}" for key, value in found.items())
+        settings = ", ".join(f"{key}={_as_given(value)}" for key, value in found.items())
         spread = row.seed_deviation
         seeds = str(len(row.seeds))
         if row.failures:

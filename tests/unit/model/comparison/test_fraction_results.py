@@ -81,7 +81,7 @@ def test_cold_items_have_tables_of_their_own(tiny_dataset, tmp_path):
     assert rows["plain"].metrics["cold_among_cold/recall@10"].value == 0.5  # of two that tie at 11 one is tenth
     assert rows["plain + cold correction"].gains_over["plain"].gains["cold/recall@10"].value == 1.0
     assert rows["plain + cold correction"].gains_over["plain"].gains["cold_among_cold/recall@10"].value == 0.0
-    assert [rows[name].settings for name in corrected] == [{"cold shift": 0.25}, {"cold shift": 0.5}]
+    assert [rows[name].settings for name in corrected] == [{"cold constant": 0.25}, {"cold constant": 0.5}]
     text = tables(results)
     assert "## debian, 50% of the training pairs, 10% of the items without any, tuned" in text
     assert "what CFM gains" not in text
@@ -133,7 +133,7 @@ def test_results_and_tables(finished):
     assert "40 test pairs (20 head, 20 tail; 4 of all cold; 6 of queries without a training pair)" in text
     assert "| plain | 0.500 [0.500, 0.500] | 0.500 [0.500, 0.500] |" in text
     assert "| cfm | +100.0% [+100.0%, +100.0%] |" in text
-    assert re.search(r"\| cfm \| .*ssl.alpha 0.3.* \| 4 \| [23] \| - \| 0.0000 \|", text)
+    assert re.search(r"\| cfm \| .*ssl.alpha=0.3.* \| 4 \| [23] \| - \| 0.0000 \|", text)
     widths = {line.count("|") for line in text.split("Gain over plain, ")[0].splitlines() if line.startswith("|")}
     assert widths == {10}
 

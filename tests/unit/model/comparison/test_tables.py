@@ -85,7 +85,7 @@ def test_baselines_stand_in_every_table():
     assert gains[2].startswith("| popularity | -50.0% [-55.0%, -45.0%] |")
     assert gains[2].endswith("| - |")
     assert "| popularity | nothing to choose | - | - | - | - |" in text
-    assert "| cfm | ssl.alpha 0.3 | 8 | 2 | 40 to 1,200 | 0.0100 |" in text
+    assert "| cfm | ssl.alpha=0.3 | 8 | 2 | 40 to 1,200 | 0.0100 |" in text
     wide = _lines_of(text, "Gain over plain, intervals over queries and seeds:")
     assert wide[3].startswith("| cfm | +10.0% [-5.0%, +15.0%] |")
 
@@ -106,7 +106,7 @@ def test_what_is_not_known_is_a_dash():
         seeds=[0],
         seed_deviation=None,
         best_steps=[0],
-        settings={"train.logq": 1.0, "ssl.temperature": None, "ssl.alpha": 0.3},
+        settings={"train.logq": 1.0, "ssl.temperature": None, "ssl.alpha": 0.3, "ssl.complement": False},
         metrics={KEYS[0]: bare, KEYS[1]: none},
         gains_over={
             "plain": Gains(
@@ -121,13 +121,13 @@ def test_what_is_not_known_is_a_dash():
     assert values[3] == "| so | 0.500 | - | - | - | - | - | - | - |"
     assert gains[0].endswith("| cold Recall@50 | Recall@10, seed by seed |")
     assert gains[2] == "| so | - | - | +10.0% [+5.0%, any] | - | - | - | - | - | +8.0% to +12.0% |"
-    assert "| so | ssl.alpha 0.3, logq 1.0 | 8 | 1 | - | - |" in text
+    assert "| so | ssl.alpha=0.3, ssl.complement=false, train.logq=1.0 | 8 | 1 | - | - |" in text
 
 
 def test_a_seed_that_diverged_is_named():
     row = _row(0.2, failures=["seed 3: the loss was not finite"], best_steps=[40, 40])
     text = tables(_results("shop", tuned={"plain": row}))
-    assert "| plain | ssl.alpha 0.3 | 8 | 2 (seed 3: the loss was not finite) | 40 | 0.0100 |" in text
+    assert "| plain | ssl.alpha=0.3 | 8 | 2 (seed 3: the loss was not finite) | 40 | 0.0100 |" in text
 
 
 def test_gains_over_a_variant_are_of_cold_items_too():
