@@ -1,5 +1,6 @@
 """Where and when runs run: one Airflow variable, which has the defaults of their form too."""
 
+import logging
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
@@ -12,6 +13,8 @@ from retraining.pod_template import PodTemplate
 from retraining.settings import Section, Settings
 
 VARIABLE = "ssl_two_tower_retraining"
+FROM_ENVIRONMENT = f"AIRFLOW_VAR_{VARIABLE.upper()}"
+log = logging.getLogger(__name__)
 CHECKOUT = str(Path(__file__).resolve().parents[2])
 
 
@@ -147,9 +150,15 @@ class Deployment(Section):
         Raises:
             ValueError: If a key is unknown or a value wrong, naming it.
         """
-        return cls._validated(
-            Variable.get(VARIABLE, default={}, deserialize_json=True), at=f"Airflow variable {VARIABLE}"
-        )
+        content = Variable.get(VARIABLE, default=None, deserialize_json=True)
+        if content is None:
+            log.warning(
+                "found no Airflow variable %s, so every setting is the default (`airflow dags test` doesn't see what "
+                "`airflow variables set` stores: give it the JSON as %s in the environment)",
+                VARIABLE,
+                FROM_ENVIRONMENT,
+            )
+        return cls._validated(content or {}, at=f"Airflow variable {VARIABLE}")
 
     def settings_of(self, fields: Mapping[str, Any]) -> Settings:
         """One run's settings, out of its form; held to where things run as the variable's are.
