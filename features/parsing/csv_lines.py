@@ -185,7 +185,7 @@ def _convert(
 
 def _to_vectors(texts: pa.Array, separator: str | None) -> tuple[pa.Array, npt.NDArray[np.bool_] | None]:
     """Lists of numbers, null where a part is none; and in which rows one is, or None if in none."""
-    parts = pc.split_pattern(_trimmed(texts), separator)
+    parts = _split_vectors(_trimmed(texts), separator)
     numbers, _ = _to_numbers(parts.values)
     lists = pa.ListArray.from_arrays(parts.offsets, numbers.cast(pa.float32()), mask=parts.is_null())
     if not numbers.null_count:
@@ -193,6 +193,16 @@ def _to_vectors(texts: pa.Array, separator: str | None) -> tuple[pa.Array, npt.N
     misfit = np.zeros(len(texts), bool)
     misfit[pc.list_parent_indices(parts).filter(numbers.is_null()).to_numpy()] = True
     return lists, misfit
+
+
+def _split_vectors(texts: pa.Array, separator: str | None) -> pa.Array:
+    """The texts of their numbers, list<string>; in brackets they stand as in JSON, or as NumPy prints an array."""
+    parts = pc.split_pattern(texts, separator)
+    is_bracketed = pc.fill_null(pc.and_(pc.starts_with(texts, "["), pc.ends_with(texts, "]")), False)
+    if not pc.any(is_bracketed).as_py():
+        return parts
+    within = _trimmed(pc.utf8_slice_codeunits(texts, 1, -1), " \t\r\n")
+    return pc.if_else(is_bracketed, pc.split_pattern_regex(within, r"\s*,\s*|\s+"), parts)
 
 
 def _to_numbers(texts: pa.Array) -> tuple[pa.Array, npt.NDArray[np.bool_] | None]:
@@ -206,7 +216,7 @@ def _to_numbers(texts: pa.Array) -> tuple[pa.Array, npt.NDArray[np.bool_] | None
         return only.cast(pa.float64()), ~flags_of(fits)
 
 
-def _trimmed(texts: pa.Array) -> pa.Array:
+def _trimmed(texts: pa.Array, space: str = " \t") -> pa.Array:
     """The texts without white space around them, null where nothing else is there."""
-    trimmed = pc.ascii_trim(texts, " \t")
+    trimmed = pc.ascii_trim(texts, space)
     return pc.if_else(pc.equal(trimmed, ""), pa.scalar(None, pa.string()), trimmed)

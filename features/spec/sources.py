@@ -62,7 +62,7 @@ class Source(Section):
     column_names: Annotated[list[str], Field(min_length=1)] | None = None
     """CSV: the columns of files without a header."""
     list_separator: Annotated[str, Field(min_length=1)] | None = None
-    """CSV: what stands between the values of a multivalued column, or the numbers of a vector."""
+    """CSV: what stands between the values of a multivalued column, or the numbers of a vector without brackets."""
     # Written only if there are some, so that what was built before there was this key stays done.
     null_values: list[Annotated[str, Field(min_length=1)]] = Field(default=[], exclude_if=lambda values: not values)
     """CSV: fields that are missing values, as databases write them, such as NULL; an empty field always is."""

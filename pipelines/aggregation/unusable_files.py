@@ -79,7 +79,7 @@ def expected_table_columns(
 
 def _types_in_words(columns: pa.Schema, source: Source, *, name: str) -> dict[str, str]:
     """Reason to reject a line for the type of a column -> what that holds."""
-    of_csv = f" (sources.{name}.list_separator goes with CSV alone)" if source.list_separator is not None else ""
+    of_csv = f" (only in CSV sources.{name}.list_separator splits a text)" if source.list_separator is not None else ""
     return {
         wrong_type(
             field.name

@@ -114,6 +114,26 @@ def test_a_vector_is_the_numbers_between_separators():
     assert (good.rows.column("v").to_pylist(), good.bad) == ([[1.0, 2.0], None, [3.0]], [])
 
 
+@pytest.mark.parametrize("separator", ["|", ",", " > ", "\\"])
+def test_a_vector_in_brackets_is_as_json_or_numpy_writes_it_whatever_separates_values(separator):
+    vectors = {
+        "[0.5, -2.5e-1]": [0.5, -0.25],
+        " [1,2] ": [1.0, 2.0],
+        "[ 0.5 -2.\n  3.5]": [0.5, -2.0, 3.5],
+        "[]": None,
+        "[ ]": None,
+        "": None,
+        separator.join("12"): [1.0, 2.0],
+    }
+    bad = ["[1,,2]", "[1", "1]", "[1, null]", "[[1, 2]]", f"[1{separator.replace(',', ';')}2]", "[1 ... 2]"]
+    texts = [*vectors, *(text for text in bad if text != "[1 > 2]"), "[1 > 2]"]
+    lines = "".join(f'{number},"{text}"\n' for number, text in enumerate(texts))
+    parsed, _ = parse_csv(lines.encode(), COLUMNS, names=("id", "v"), dialect=Dialect(list_separator=separator))
+    assert parsed.rows.column("v").to_pylist() == list(vectors.values())
+    assert {line.reason for line in parsed.bad} == {"wrong_type (v)"}
+    assert len(parsed.bad) == len(texts) - len(vectors)
+
+
 def test_of_several_columns_that_hold_no_numbers_the_first_to_be_read_is_named():
     columns = pa.schema([("price", pa.float64()), ("mass", pa.float64())])
     lines = b'1.5,1\n"1,5",1\n"1,5","1,5"\n1.5,"1,5"\n,\n'

@@ -134,7 +134,7 @@ def test_of_an_event_it_is_told_that_numbers_may_be_texts() -> None:
 def test_that_a_separator_is_for_csv_alone_is_told_where_lists_are_texts() -> None:
     side = Side.model_validate({"features": {"tags": {"kind": "multivalued"}}})
     table = TableSource(path="x", list_separator="|")
-    told = "lists of texts or integers in tags (sources.{}.list_separator goes with CSV alone)"
+    told = "lists of texts or integers in tags (only in CSV sources.{}.list_separator splits a text)"
     found = expected_table_columns(table, table_columns(table, side), table="items", hints={}, sizes={})
     assert found["wrong_type (tags)"] == told.format("items")
     assert found["wrong_type (item_id)"] == "text or integers in item_id"
