@@ -176,9 +176,12 @@ def _compare(
                 peers=options.peers or "",
             )
             for protocol in options.protocol:
-                more = ", and those of settings that variants take over from each other" if protocol == "tuned" else ""
+                more = ", and those of settings that variants try of each other" if protocol == "tuned" else ""
                 planned = comparison.planned(variants, protocol)
-                print(f"{name}/{protocol}: {planned} trainings{more}; stored ones aren't repeated", file=sys.stderr)
+                print(
+                    f"{name}/{protocol}: at least {planned} trainings{more}; stored ones aren't repeated",
+                    file=sys.stderr,
+                )
             written = time.monotonic()
             for done in as_completed(comparison.submit(threads, variants=variants, protocols=options.protocol)):
                 done.result()

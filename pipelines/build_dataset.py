@@ -251,8 +251,10 @@ def _run(build: Build, options: PipelineOptions, *, output: str, local: bool) ->
         except Exception as error:
             # What an interrupt breaks, or another run by clearing the output, the runner may report as a failure.
             check_interrupted()
-            if local and last_run_of(output) is not None:
-                check_own(output, run_id=build.source.job.target.run_id)
+            run_id = build.source.job.target.run_id
+            if local and last_run_of(output) not in (None, run_id):
+                storage.delete(build.temporary)  # lies in what is another's now
+                check_own(output, run_id=run_id)
             raise StageError(describe_failure(error)) from error
 
 

@@ -22,6 +22,6 @@ class Export(Section):
     ivf_nprobe: Positive = 64
     """Lists of an IVF-PQ index that a search reads; more: slower, better."""
     queries: bool = True
-    """Carry the queries' raw features, so that a query can be asked for by its id alone."""
+    """Carry the queries' raw features, so that commands and Python can ask by an id alone; a server can't."""
     projector_items: Count = 10_000
     """Items, the most frequent in training first, whose embeddings are written for TensorBoard's projector; 0: none."""

@@ -48,7 +48,8 @@ def load_spec(name_or_path: str, overrides: Sequence[str] = (), *, verb: str | N
         tree = load_yaml(text)
     except yaml.YAMLError as error:
         problem = " ".join(str(error).split()).replace('in "<byte string>",', "at")
-        raise UsageError(f"{source}: not YAML: {problem}") from None
+        unquoted = "; in YAML a path with {date} needs quotes" if "{date}" in problem else ""
+        raise UsageError(f"{source}: not YAML: {problem}{unquoted}") from None
     except UsageError as error:
         raise UsageError(f"{source}: {error}") from None
     if not isinstance(tree, dict):

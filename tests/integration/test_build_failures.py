@@ -387,14 +387,15 @@ def test_what_another_build_broke_is_told_as_its_doing(
     """Whichever step meets the cleared directory first; not where there is none any more."""
 
     def run_pipeline(*_: Any, **__: Any) -> None:
+        run_id = json.loads((tmp_path / "dataset/.unfinished").read_bytes())["run_id"]
         shutil.rmtree(tmp_path / "dataset")
         if taken_over:
             start_output(str(tmp_path / "dataset"), "dataset", run_id="20240101T000000-another", overwrite=False)
+            (tmp_path / f"dataset/.{run_id}-tft/transform").mkdir(parents=True)
         raise RuntimeError("Graph execution error:\n\ntransform/assets/app; No such file or directory\n")
 
     monkeypatch.setattr(build_dataset, "run_pipeline", run_pipeline)
-    another = (
-        "TMP/dataset: another run was started into it meanwhile and has taken it over; let that one end, or give each "
-        "its own --output"
-    )
-    assert fail(GOOD) == (another if taken_over else "the job failed: transform/assets/app; No such file or directory")
+    another = "another run was started into it meanwhile and has taken it over; let that one end, or give each its own"
+    broken = "the job failed: transform/assets/app; No such file or directory"
+    assert fail(GOOD) == (f"TMP/dataset: {another} --output" if taken_over else broken)
+    assert {path.name for path in tmp_path.glob("dataset/*")} == ({".unfinished"} if taken_over else set())

@@ -52,8 +52,9 @@ def test_the_histories_that_the_documents_show_are_those_of_the_examples(
         (tmp_path / name).mkdir()
     (tmp_path / "run/dataset").symlink_to(listening_dataset.directory)
     log = pd.DataFrame([[line[key] for key in ("who", "what", "how", "when")] for line in listening.lines])
+    log.columns = ["who", "what", "how", "when"]
+    log.assign(when=pd.to_datetime(log.when, unit="s")).to_parquet(tmp_path / "log/0.parquet")
     log.columns = ["query_id", "item_id", "event", "timestamp"]
-    log.assign(timestamp=pd.to_datetime(log.timestamp, unit="s")).to_parquet(tmp_path / "log/0.parquet")
     monkeypatch.chdir(tmp_path)
 
     played = log[log.event == "play"].drop_duplicates()

@@ -175,3 +175,10 @@ def test_tables_of_their_own_may_use_a_name_in_two_ways():
     query = "query.features={page: {kind: id, vocabulary: page}, words: {kind: text, column: categories}}"
     spec = build_spec(TREE, ["sources.queries={path: x, id: title}", query], source="s.yaml")
     assert columns_read("query.features", spec.query) == {"query.features.words": ("categories", "text")}
+
+
+@pytest.mark.parametrize("text", ["x: {path: a/{date}.csv}", "x: {date}.csv"])
+def test_of_a_path_by_days_without_quotes_it_is_told_that_it_needs_them(tmp_path, text):
+    (tmp_path / "s.yaml").write_text(text)
+    with pytest.raises(UsageError, match=r"not YAML: .*\^; in YAML a path with \{date\} needs quotes$"):
+        load_spec(str(tmp_path / "s.yaml"))
