@@ -9,6 +9,7 @@ from features.spec.features import VectorFeature
 from features.spec.spec import Spec
 from features.transform_inputs import transform_inputs
 from stage import storage
+from stage.errors import StageError
 
 DTYPES = {pa.float32(): tf.float32, pa.large_binary(): tf.string}
 """Type of an input, as `features.transform_inputs` has it -> that of its tensor."""
@@ -23,12 +24,21 @@ class TransformGraph(tf.Module):
         Args:
             transform_directory: Where it lies.
             spec: The one that it was made under.
+
+        Raises:
+            StageError: If it can't be loaded, as where a file of it is damaged or has gone.
         """
         super().__init__()
         self._inputs = transform_inputs(spec)
         self._sizes = {key: f.size for key, f in spec.features.items() if isinstance(f, VectorFeature)}
         # Not `transform_features_layer()`, a Keras 2 model that would be saved as one. This is the graph inside it.
-        self._saved = tf.saved_model.load(storage.join(transform_directory, "transform_fn"))
+        try:
+            self._saved = tf.saved_model.load(storage.join(transform_directory, "transform_fn"))
+        except Exception as error:  # of a damaged graph TensorFlow may raise anything
+            raise StageError(
+                f"{transform_directory}: the graph can't be loaded ({type(error).__name__}); --verify names a damaged "
+                "file"
+            ) from error
 
     def encode(self, raw: Mapping[str, tf.RaggedTensor]) -> dict[str, tf.RaggedTensor]:
         """What it makes of raw features, ragged [rows, (values)] each; all others are empty.

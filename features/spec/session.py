@@ -39,7 +39,7 @@ class Session(Section):
     def _context_is_encoded_by_vocabularies(self) -> "Session":
         for name, feature in self.context.features.items():
             key = f"context.features.{name}"
-            if name in ("history", "latest", "history_length", "split", "count", "first", "last"):
+            if name in ("query_id", "history", "latest", "history_length", "split", "count", "first", "last"):
                 raise ValueError(f"{key}: this name is reserved for the dataset's own columns; choose another")
             if feature.kind in ("id", "vector"):
                 raise ValueError(f"{key}.kind: expected categorical, multivalued, text or numeric, got {feature.kind}")

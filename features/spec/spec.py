@@ -75,6 +75,12 @@ class Spec(Section):
             raise ValueError("item.features: expected at least one")
         if not self.query.features and self.session is None:
             raise ValueError("query.features: expected at least one, unless there is a section session")
+        own = self.query.features.get("query_id")
+        if own is not None and own.kind != "id":
+            raise ValueError(
+                "query.features.query_id: this name is reserved for the query's id, which files of queries have by it; "
+                "choose another, with column: query_id if the column is called so"
+            )
         return self
 
     @model_validator(mode="after")

@@ -266,6 +266,10 @@ from stage.errors import UsageError
         ),
         ("ssl.mask_groups={page: [pag]}", "ssl.mask_groups: expected item features (categories, page, title), got pag"),
         (
+            "query.features.query_id={kind: categorical}",
+            "query.features.query_id: this name is reserved for the query's",
+        ),
+        (
             "item.features.id_text={kind: numeric}",
             "item.features.id_text: this name is reserved for the dataset's own columns; choose another",
         ),

@@ -60,6 +60,7 @@ def context(**features):
         ),
         (context(at={"kind": "numeric", "column": "when"}), "which is sources.interactions.timestamp"),
         (context(count={"kind": "numeric"}), "session.context.features.count: this name is reserved"),
+        (context(query_id={"kind": "categorical"}), "session.context.features.query_id: this name is reserved"),
         (
             context(on={"kind": "text"}, off={"kind": "numeric", "column": "on"}),
             "session.context.features.off: expected text, as session.context.features.on reads the same column, got "

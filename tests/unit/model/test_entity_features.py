@@ -1,6 +1,7 @@
 """The graph here is a real one: tensorflow-transform analyses a handful of entities."""
 
 from collections.abc import Iterator
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
 
@@ -20,7 +21,7 @@ from features.dataset import Dataset
 from features.entities import to_entities, with_counts
 from features.hashing import hash_texts
 from features.preprocessing import preprocessing_fn
-from features.transform_graph import DTYPES
+from features.transform_graph import DTYPES, TransformGraph
 from features.transform_inputs import transform_inputs
 from model.network.finished_model import FinishedModel
 from model.ranking import entity_features
@@ -165,3 +166,12 @@ def test_a_feature_that_is_missing_or_of_another_type_or_size_is_named(theirs: d
         f"today: the model reads item.features.look as a vector of 3, this dataset {has}: use a dataset whose spec "
         "declares the same, or a model of this dataset's spec"
     )
+
+
+@pytest.mark.parametrize("content", [None, b"", bytes(100), b"junk"])
+def test_a_graph_that_is_damaged_or_gone_is_named(tmp_path: Path, content: bytes | None) -> None:
+    (tmp_path / "transform_fn").mkdir()
+    if content is not None:
+        (tmp_path / "transform_fn/saved_model.pb").write_bytes(content)
+    with pytest.raises(StageError, match=rf"^{tmp_path}: the graph can't be loaded \(\w+\); --verify names a damaged"):
+        TransformGraph(str(tmp_path), SPEC)
