@@ -53,7 +53,7 @@ from stage.errors import StageError, UsageError
 from stage.globs import is_pattern, rooted
 from stage.interrupts import check_interrupted
 from stage.manifest import Manifest
-from stage.output import check_own, find_finished, last_run_of, refuse_unfinished, refuse_within, start_output
+from stage.output import find_finished, give_way, refuse_unfinished, refuse_within, start_output
 from stage.progress import counters
 from stage.published import trained_on
 
@@ -251,10 +251,8 @@ def _run(build: Build, options: PipelineOptions, *, output: str, local: bool) ->
         except Exception as error:
             # What an interrupt breaks, or another run by clearing the output, the runner may report as a failure.
             check_interrupted()
-            run_id = build.source.job.target.run_id
-            if local and last_run_of(output) not in (None, run_id):
-                storage.delete(build.temporary)  # lies in what is another's now
-                check_own(output, run_id=run_id)
+            if local:
+                give_way(output, run_id=build.source.job.target.run_id)
             raise StageError(describe_failure(error)) from error
 
 

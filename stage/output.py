@@ -240,6 +240,20 @@ def check_own(directory: str, *, run_id: str) -> None:
         )
 
 
+def give_way(directory: str, *, run_id: str) -> None:
+    """Leaves an output that another run has taken over, if one has: what this one wrote there by its id goes.
+
+    Raises:
+        StageError: If another run has begun there, and perhaps ended.
+    """
+    if last_run_of(directory) in (None, run_id):
+        return
+    for name in {*storage.names(directory), *storage.sizes(directory)}:
+        if run_id in name:
+            storage.delete(storage.join(directory, name))
+    check_own(directory, run_id=run_id)
+
+
 def last_run_of(directory: str) -> str | None:
     """The run that last began an output, finished or not; None if nothing there says it.
 

@@ -15,7 +15,7 @@ from pipelines.build_report import print_report
 from stage import extras
 from stage.command_line import run_process
 from stage.manifest import Manifest
-from stage.output import refuse_taken, start_output
+from stage.output import give_way, refuse_taken, start_output
 from stage.parser import Parser
 from stage.probe import check_writable
 from stage.progress import counters
@@ -84,7 +84,11 @@ def main(argv: Sequence[str]) -> None:
             overwrite=arguments.overwrite,
             made_from=made_from,
         )
-        made = aggregate(spark, plan)
+        try:
+            made = aggregate(spark, plan)
+        except Exception:
+            give_way(arguments.output, run_id=plan.job.target.run_id)
+            raise
     print_report(made, arguments.output, as_json=arguments.json)
 
 

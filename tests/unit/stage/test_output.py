@@ -9,6 +9,7 @@ from stage.manifest import File, MadeFrom, Manifest
 from stage.output import (
     check_own,
     finish_output,
+    give_way,
     last_run_of,
     refuse_unfinished,
     refuse_within,
@@ -181,6 +182,24 @@ def test_a_run_that_another_one_has_followed_writes_no_manifest_and_one_that_tri
         finish_output(str(tmp_path), made)
     assert names(tmp_path) == ["manifest.json"]
     assert Manifest.read(str(tmp_path), "dataset") == second
+
+
+def test_what_a_run_wrote_goes_from_what_another_has_taken_over(tmp_path):
+    directory, written = str(tmp_path / "out"), ("pairs/first-0.parquet", ".first-tft/deep/a", "pairs/second-0.parquet")
+    give_way(directory, run_id="first")
+    start_output(directory, "dataset", run_id="first", overwrite=False)
+    for name in written:
+        write_file(directory, name, chunks=[b"1"])
+    give_way(directory, run_id="first")
+    assert names(tmp_path / "out") == sorted([".unfinished", *written])
+    start_output(directory, "dataset", run_id="second", overwrite=False)
+    for name in written:
+        write_file(directory, name, chunks=[b"1"])
+    with pytest.raises(StageError, match=f"^{directory}: another run was started into it meanwhile"):
+        give_way(directory, run_id="first")
+    assert sorted(str(path.relative_to(directory)) for path in (tmp_path / "out").rglob("*")) == [
+        ".unfinished", "pairs", "pairs/second-0.parquet",
+    ]  # fmt: skip
 
 
 def test_the_manifest_goes_before_anything_else_is_deleted(output, monkeypatch):
