@@ -1,7 +1,11 @@
-"""Processes that this one starts: a verb of ours, waited for, and the end of any."""
+"""Processes that this one starts: a verb of ours, waited for, and the end of any, also with this one."""
 
+import os
+import signal
 import subprocess
 import sys
+import threading
+import time
 from collections.abc import Sequence
 from typing import Any
 
@@ -10,6 +14,7 @@ from stage.interrupts import interrupts_held
 
 SECONDS_TO_SAVE = 120.0
 """An interrupted stage or worker may take so long to save and leave."""
+_LOOK_EVERY = 2.0
 
 
 def run_verb(
@@ -64,3 +69,14 @@ def end(*processes: "subprocess.Popen[Any]", seconds: float = SECONDS_TO_SAVE) -
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()
+
+
+def end_with_parent() -> None:
+    """Has this process get SIGTERM once the one that started it is gone, which may have been killed."""
+
+    def watch(parent: int) -> None:
+        while os.getppid() == parent:
+            time.sleep(_LOOK_EVERY)
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    threading.Thread(target=watch, args=(os.getppid(),), daemon=True).start()

@@ -44,6 +44,7 @@ from model.ranking.split_scorers import co_occurrence_of_split, embed_both
 from model.train import train
 from model.training.training_history import best_entry, read_history
 from stage import storage
+from stage.child_process import end_with_parent
 from stage.command_line import run_process
 from stage.interrupts import check_interrupted
 from stage.manifest import Json, Manifest
@@ -72,6 +73,7 @@ def main(argv: Sequence[str]) -> None:
         "--threads", type=whole_number(1), default=1, help="of TensorFlow; four or more round sums otherwise"
     )
     options = parser.parse_args(argv)
+    end_with_parent()  # else a training would go on for nobody
     tf.config.threading.set_intra_op_parallelism_threads(options.threads)
     tf.config.threading.set_inter_op_parallelism_threads(options.threads)
     replies = os.fdopen(os.dup(1), "w", encoding="utf-8")

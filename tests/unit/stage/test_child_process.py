@@ -146,3 +146,29 @@ def test_a_verb_writes_where_it_is_told_and_to_our_stderr(
     assert groups[0][0] == os.getpgrp()
     assert groups[1][0] == groups[1][1]
     assert capfd.readouterr() == ("-P -m pipelines.cli train --seed 1\n", "")
+
+
+@pytest.mark.parametrize("killed", [True, False])
+def test_a_process_ends_with_the_one_that_started_it_and_not_before(killed: bool) -> None:
+    child = """
+import time
+from stage import child_process
+child_process._LOOK_EVERY = 0.05
+child_process.end_with_parent()
+print("ready", flush=True)
+time.sleep(0.4)
+print("goes on", flush=True)
+time.sleep(60)
+"""
+    parent = f"import subprocess, sys, time\nsubprocess.Popen([sys.executable, '-c', {child!r}])\ntime.sleep(60)"
+    process = subprocess.Popen([sys.executable, "-c", parent], stdout=subprocess.PIPE, text=True)
+    assert process.stdout is not None
+    with process.stdout:
+        assert process.stdout.readline() == "ready\n"
+        if not killed:
+            assert process.stdout.readline() == "goes on\n"
+        process.kill()
+        process.wait()
+        begun = time.monotonic()
+        process.stdout.read()  # waits until the child has gone
+    assert time.monotonic() - begun < 30
