@@ -5,7 +5,7 @@ from rich.table import Table
 from features.dataset import EMPTY_HISTORY, WITHOUT_ROW
 from features.split import SPLITS
 from pipelines.aggregation.counts import rejects_of
-from pipelines.build_warnings import print_warnings
+from pipelines.build_warnings import is_empty, print_warnings
 from stage.console import console
 from stage.manifest import Manifest
 
@@ -25,7 +25,7 @@ def print_report(manifest: Manifest, directory: str, *, as_json: bool) -> None:
         table.add_row("  with an empty history", f"{manifest.counts[EMPTY_HISTORY]:,}")
     _add_entities(table, manifest.counts)
     for vocabulary, terms in manifest.vocabularies.items():
-        table.add_row(f"vocabulary {vocabulary}", f"{terms:,}")
+        table.add_row(f"vocabulary {vocabulary}", "0" if is_empty(vocabulary, manifest.content) else f"{terms:,}")
     console().print(table)
 
 

@@ -21,7 +21,6 @@ from stage.manifest import Manifest
 from stage.storage import join, read_bytes
 
 _OF_NO_TERM = digest_terms([NOTHING.encode()])
-"""The digest of a vocabulary without a term."""
 _MANY_UNKNOWN = 10
 """One unknown item in so many is more than what has left a catalogue since."""
 
@@ -59,6 +58,11 @@ def _of_empty_splits(counts: Mapping[str, int], split: Split) -> Iterator[str]:
             yield f"no {name} example is left, so {told}; check the section split"
 
 
+def is_empty(vocabulary: str, content: Mapping[str, str]) -> bool:
+    """Whether a vocabulary has no term, by a manifest's digests: its file holds a line that stands for none."""
+    return content.get(f"vocabularies/{vocabulary}") == _OF_NO_TERM
+
+
 def _of_empty_vocabularies(content: Mapping[str, str], spec: Spec) -> Iterator[str]:
     """Which vocabularies have no term, so that of some features the model learns nothing."""
     sharing: dict[str, list[str]] = {}
@@ -67,7 +71,7 @@ def _of_empty_vocabularies(content: Mapping[str, str], spec: Spec) -> Iterator[s
             sharing.setdefault(vocabulary_of(key, feature), []).append(key)
     rules = vocabularies(spec)
     for name, keys in sharing.items():
-        if content.get(f"vocabularies/{name}") == _OF_NO_TERM:
+        if is_empty(name, content):
             least = rules[name].min_count
             often = f"{least:,} times" if least > 1 else "once"
             features = [key_in_spec(key) for key in keys]

@@ -1,5 +1,7 @@
 """What a build that has ended well warns of: most likely a mistake in the spec, which nothing else would tell."""
 
+import re
+
 import pyarrow as pa
 import pytest
 from small_specs import small_spec
@@ -285,6 +287,11 @@ def test_a_vocabulary_without_a_term_is_warned_of(capsys) -> None:
         "(min_count), but none is, so all values of these features are unknown; lower min_count, or leave the feature "
         "out",
     ]
+    terms = dict.fromkeys([*names, "item_maker"], 1)
+    counts = manifest.counts | {"items/encoded": 5}
+    print_report(manifest.model_copy(update={"vocabularies": terms, "counts": counts}), "out", as_json=False)
+    shown = dict(re.findall(r"vocabulary (\w+) +│ +(\d+) │", capsys.readouterr().out))
+    assert shown == dict.fromkeys(names, "0") | {"item_maker": "1"}
 
 
 def rows_of(spec: Spec, *ids: str) -> list[Packed]:
