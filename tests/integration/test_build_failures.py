@@ -381,11 +381,9 @@ def test_an_interrupted_build_leaves_nothing_that_a_reader_takes(
 
 
 @pytest.mark.parametrize("taken_over", [True, False])
-def test_what_another_build_broke_is_told_as_its_doing(
+def test_what_another_build_broke_is_told_as_its_doing_unless_the_directory_is_gone(
     fail: Callable[..., str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, taken_over: bool
 ) -> None:
-    """Whichever step meets the cleared directory first; not where there is none any more."""
-
     def run_pipeline(*_: Any, **__: Any) -> None:
         run_id = json.loads((tmp_path / "dataset/.unfinished").read_bytes())["run_id"]
         shutil.rmtree(tmp_path / "dataset")
