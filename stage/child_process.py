@@ -1,5 +1,6 @@
 """Processes that this one starts: a verb of ours, waited for, and the end of any, also with this one."""
 
+import contextlib
 import os
 import signal
 import subprocess
@@ -43,7 +44,9 @@ def run_verb(
             code = process.wait()
         except KeyboardInterrupt:
             # Ctrl-C reached the verb too, unless its process group is another; SIGTERM reached this process alone.
-            end(process)
+            # A second one doesn't leave it alone while it saves.
+            with contextlib.suppress(KeyboardInterrupt), interrupts_held():
+                end(process)
             code = Interrupted.exit_code
     if code == Interrupted.exit_code:
         raise Interrupted(f"{verb}: interrupted; the same command goes on from here")

@@ -6,7 +6,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -96,6 +96,30 @@ def test_a_verb_is_ended_with_who_waits_for_it(verb: Callable[[str], None], tmp_
     assert (tmp_path / "saved").exists()
 
 
+@pytest.fixture
+def signals_taken(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """As in a command."""
+    handlers = {handled: signal.getsignal(handled) for handled in (signal.SIGINT, signal.SIGTERM)}
+    monkeypatch.setattr(sys, "unraisablehook", sys.unraisablehook)
+    try:
+        take_signals_as_interrupt()
+        yield
+    finally:
+        for handled, handler in handlers.items():
+            signal.signal(handled, handler)
+        interrupts._interrupted.clear()
+
+
+@pytest.mark.usefixtures("signals_taken")
+def test_a_second_interrupt_waits_until_the_verb_has_saved(verb: Callable[[str], None], tmp_path: Path) -> None:
+    saves = f"trap 'kill -INT $PPID; sleep 0.5; echo > {tmp_path}/saved; exit 0' TERM"
+    verb(f"{saves}; sleep 0.3; kill -INT $PPID; for _ in $(seq 100); do sleep 0.05; done")
+    with pytest.raises(Interrupted):
+        run_verb("train", [])
+    assert (tmp_path / "saved").exists()
+
+
+@pytest.mark.usefixtures("signals_taken")
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_an_interrupt_while_a_verb_starts_ends_it(
     number: signal.Signals, verb: Callable[[str], None], monkeypatch: pytest.MonkeyPatch
@@ -108,20 +132,12 @@ def test_an_interrupt_while_a_verb_starts_ends_it(
         return process
 
     verb("for _ in $(seq 600); do sleep 0.1; done")
-    handlers = {handled: signal.getsignal(handled) for handled in (signal.SIGINT, signal.SIGTERM)}
-    monkeypatch.setattr(sys, "unraisablehook", sys.unraisablehook)
     monkeypatch.setattr("stage.child_process.subprocess", SimpleNamespace(Popen=start))
-    try:
-        take_signals_as_interrupt()
-        with pytest.raises(Interrupted):
-            run_verb("train", [])
-        assert started_ones[0].poll() == -signal.SIGTERM
-        with pytest.raises(KeyboardInterrupt):  # the next is not held any more
-            os.kill(os.getpid(), number)
-    finally:
-        for handled, handler in handlers.items():
-            signal.signal(handled, handler)
-        interrupts._interrupted.clear()
+    with pytest.raises(Interrupted):
+        run_verb("train", [])
+    assert started_ones[0].poll() == -signal.SIGTERM
+    with pytest.raises(KeyboardInterrupt):  # the next is not held any more
+        os.kill(os.getpid(), number)
 
 
 def test_a_verb_that_cannot_be_started_holds_no_interrupts(monkeypatch: pytest.MonkeyPatch) -> None:
