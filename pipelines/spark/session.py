@@ -3,6 +3,7 @@
 import os
 import re
 import sys
+import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 
@@ -69,8 +70,10 @@ def start_spark(master: str | None, conf: Sequence[tuple[str, str]]) -> Iterator
                 f"Spark is gone ({error.strerror or error}); its log, or --verbose, may say why"
             ) from error
         finally:
-            # Of a Spark that is gone nothing is left to stop.
-            with suppress(Py4JError, ConnectionError):
+            # Of a Spark that is gone nothing is left to stop. Where an interrupt broke an answer off, so that the stop
+            # isn't understood, which PySpark warns of, Java ends with this process.
+            with suppress(Py4JError, ConnectionError), warnings.catch_warnings():
+                warnings.simplefilter("ignore", RuntimeWarning)
                 spark.stop()
 
 

@@ -50,12 +50,15 @@ def test_a_finished_aggregate_is_kept_until_spark_has_started(
 
 _FAILS = """
 import os, signal, sys, threading, time
+from unittest.mock import MagicMock
+from py4j.protocol import Py4JError
 from pipelines.spark.session import start_spark
 from stage.command_line import run_command
 
 def body(argv):
     with start_spark("local[1]", []) as spark:
-        if argv == ["java"]:
+        if argv == ["java"]:  # and the stop fails too
+            spark.sparkContext._jsc = MagicMock(**{"stop.side_effect": Py4JError("broken off")})
             spark.sparkContext._jvm.java.util.ArrayList().get(3)
         if argv == ["interrupted"]:
             threading.Timer(1, os.kill, (os.getpid(), signal.SIGINT)).start()
