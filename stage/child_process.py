@@ -16,6 +16,7 @@ from stage.interrupts import interrupts_held
 SECONDS_TO_SAVE = 120.0
 """An interrupted stage or worker may take so long to save and leave."""
 _LOOK_EVERY = 2.0
+"""Seconds between two looks at whether a process's parent is there."""
 
 
 def run_verb(

@@ -125,13 +125,12 @@ def test_a_vector_in_brackets_is_as_json_or_numpy_writes_it_whatever_separates_v
         "": None,
         separator.join("12"): [1.0, 2.0],
     }
-    bad = ["[1,,2]", "[1", "1]", "[1, null]", "[[1, 2]]", f"[1{separator.replace(',', ';')}2]", "[1 ... 2]"]
-    texts = [*vectors, *(text for text in bad if text != "[1 > 2]"), "[1 > 2]"]
-    lines = "".join(f'{number},"{text}"\n' for number, text in enumerate(texts))
+    bad = ["[1,,2]", "[1", "1]", "[1, null]", "[[1, 2]]", "[1|2]", "[1 > 2]", "[1\\2]", "[1;2]", "[1 ... 2]"]
+    lines = "".join(f'{number},"{text}"\n' for number, text in enumerate([*vectors, *bad]))
     parsed, _ = parse_csv(lines.encode(), COLUMNS, names=("id", "v"), dialect=Dialect(list_separator=separator))
     assert parsed.rows.column("v").to_pylist() == list(vectors.values())
     assert {line.reason for line in parsed.bad} == {"wrong_type (v)"}
-    assert len(parsed.bad) == len(texts) - len(vectors)
+    assert len(parsed.bad) == 10
 
 
 def test_of_several_columns_that_hold_no_numbers_the_first_to_be_read_is_named():
