@@ -332,6 +332,7 @@ def test_the_proto_tells_errors_before_warnings_and_every_drift() -> None:
     assert read == proto
     tags, price = read.anomaly_info["item/tags"], read.anomaly_info["item/price"]
     info = anomalies_pb2.AnomalyInfo
+    assert [list(found.path.step) for found in (tags, price)] == [["item/tags"], ["item/price"]]
     assert (tags.severity, price.severity) == (info.ERROR, info.WARNING)
     assert tags.short_description == "Multiple errors"
     assert price.short_description == "the share of numbers above the range"

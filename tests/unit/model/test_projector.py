@@ -39,6 +39,16 @@ def test_names_from_logs_keep_to_their_cells(tmp_path: Path) -> None:
     assert (found.tensor_path, found.metadata_path) == ("embeddings.tsv", "metadata.tsv")
 
 
+def test_items_of_one_count_keep_their_order(tmp_path: Path) -> None:
+    ids = [f"i{number:02}" for number in range(40)]
+    entities = pa.table({"id": ids, "title": [""] * 40, "train_count": [2, 1] * 20})
+    write_projector(
+        ServedItems(entities, np.ones((40, 2), np.float32), entities.select(["id"])), str(tmp_path), most=22
+    )
+    shown = (tmp_path / "metadata.tsv").read_text(encoding="utf-8").splitlines()[1:]
+    assert [line.split("\t")[0] for line in shown] == [*ids[::2], "i01", "i03"]
+
+
 def test_of_no_items_no_file_is_made(tmp_path: Path) -> None:
     entities = pa.table({"id": ["a"], "title": [""], "train_count": [1]})
     assert (

@@ -15,21 +15,22 @@ def _update(optimizer, table, ids, gradient, step):
 
 
 @pytest.mark.parametrize(
-    ("name", "decay", "reference"),
+    ("name", "decay", "size", "reference"),
     [
-        ("adam", 0.0, keras.optimizers.Adam(0.05)),
-        ("adagrad", 0.0, keras.optimizers.Adagrad(0.05)),
-        ("adam", 0.7, keras.optimizers.Adam(0.05, weight_decay=0.7)),
-        ("adagrad", 0.7, keras.optimizers.Adagrad(0.05, weight_decay=0.7)),
+        ("adam", 0.0, 1.0, keras.optimizers.Adam(0.05)),
+        ("adam", 0.0, 1e-7, keras.optimizers.Adam(0.05)),  # where its epsilon is most of what it divides by
+        ("adagrad", 0.0, 1.0, keras.optimizers.Adagrad(0.05)),
+        ("adam", 0.7, 1.0, keras.optimizers.Adam(0.05, weight_decay=0.7)),
+        ("adagrad", 0.7, 1.0, keras.optimizers.Adagrad(0.05, weight_decay=0.7)),
     ],
 )
-def test_moves_rows_as_keras_does_where_all_are_touched(name, decay, reference):
+def test_moves_rows_as_keras_does_where_all_are_touched(name, decay, size, reference):
     draws = np.random.default_rng(0)
     start = draws.normal(size=(4, 3)).astype(np.float32)
     table, expected = tf.Variable(start), keras.Variable(start)
     optimizer = RowOptimizer({"t": table}, optimizer=name, learning_rate=0.05, weight_decay=decay)
     for step in range(5):
-        gradient = draws.normal(size=(4, 3)).astype(np.float32)
+        gradient = draws.normal(scale=size, size=(4, 3)).astype(np.float32)
         order = draws.permutation(4)
         _update(optimizer, table, order, gradient[order], step)
         reference.apply([tf.constant(gradient)], [expected])

@@ -24,7 +24,7 @@ Recommends: libfoo1
 Description: A game of chance
 Homepage: https://Games.example.org:8080/chance
 Tag: role::program, use::{gameplaying, learning},
- interface::x11
+\tinterface::x11
 Section: misc
 
 Package: game-data
