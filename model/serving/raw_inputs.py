@@ -67,7 +67,14 @@ def tensor_specs(keys: Mapping[str, Feature | None]) -> dict[str, tf.TensorSpec]
 
 
 def from_tensors(tensors: Mapping[str, tf.Tensor], keys: Mapping[str, Feature | None]) -> RawFeatures:
-    """Plain tensors, as `tensor_specs` has them, without their padding."""
+    """Plain tensors, as `tensor_specs` has them, without their padding.
+
+    Raises:
+        InvalidArgumentError: If one has more rows than another; what it lacks would count as missing.
+    """
+    names = [input_name(key) for key in keys]
+    rows = tf.stack([tf.shape(tensors[name])[0] for name in names])
+    tf.debugging.assert_equal(rows, rows[0], message=f"expected one number of rows of the inputs {', '.join(names)}")
     return {key: _clean(_unpadded(tensors[input_name(key)]), feature) for key, feature in keys.items()}
 
 

@@ -43,6 +43,8 @@ def test_it_answers_where_there_is_only_tensorflow_in_the_server_s_forms(sample:
     assert [row["title"] for row in by_row["predictions"]] == ids
     np.testing.assert_allclose(by_column["outputs"]["score"], wanted["score"], atol=1e-6)
     assert not {"perl", "git"} & set(ids[1])
+    with pytest.raises(tf.errors.InvalidArgumentError, match="one number of rows of the inputs"):
+        sample.served.signatures["serving_default"](**as_tensors(columns | {"exclude": columns["exclude"][:1]}))
 
     # As the trainer encodes what the build encoded.
     corpus = {example["item_id"][0].decode(): example for example in sample.examples("items")}

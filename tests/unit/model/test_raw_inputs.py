@@ -72,6 +72,13 @@ def test_plain_tensors_lose_their_padding() -> None:
         assert listed(from_tensors(nothing, {EXCLUDE: None})) == {EXCLUDE: [[]] * rows}
 
 
+@pytest.mark.parametrize("excluded", [1, 3])
+def test_of_inputs_each_has_as_many_rows(excluded: int) -> None:
+    tensors = {"item_app": tf.constant(["a1", "7"]), "exclude": tf.fill([excluded, 1], "7")}
+    with pytest.raises(tf.errors.InvalidArgumentError, match="one number of rows of the inputs item_app, exclude"):
+        from_tensors(tensors, {key: KEYS[key] for key in ("item/app", EXCLUDE)})
+
+
 def test_serialized_examples_may_lack_any_key() -> None:
     def example(**lists: list[Any]) -> bytes:
         features = {}
