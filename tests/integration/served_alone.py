@@ -41,7 +41,7 @@ def plain(value):
 
 
 def answer(served, request):
-    function = served.signatures[request["signature_name"]]
+    function = served.signatures[request.get("signature_name", "serving_default")]
     specs = function.structured_input_signature[1]
     rows = request.get("instances")
     named = request.get("inputs") or {name: [row[name] for row in rows] for name in rows[0]}

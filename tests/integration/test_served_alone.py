@@ -1,6 +1,7 @@
 """An export, asked as a server asks it: by TensorFlow alone, in the forms of its requests."""
 
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -9,6 +10,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from exports import TEXTS, Json, Sample, as_tensors, encoded, request_of
+
+DOCUMENT = Path(__file__).parents[2] / "docs/serving.md"
 
 
 def test_it_answers_where_there_is_only_tensorflow_in_the_server_s_forms(sample: Sample, tmp_path: Path) -> None:
@@ -26,6 +29,7 @@ def test_it_answers_where_there_is_only_tensorflow_in_the_server_s_forms(sample:
         {"signature_name": "item_embedding", "instances": [cold, known]},
         {"signature_name": "query_embedding", "inputs": {k: v for k, v in columns.items() if k != "exclude"}},
         {"signature_name": "similar_items", "instances": [{"item_id": "perl", "exclude": [""]}]},
+        documented := json.loads("".join(re.findall(r"-d '(\{.*?\})'", DOCUMENT.read_text(), re.DOTALL))),
     ]
     process = subprocess.run(
         [sys.executable, Path(__file__).with_name("served_alone.py"), sample.exported],
@@ -37,7 +41,7 @@ def test_it_answers_where_there_is_only_tensorflow_in_the_server_s_forms(sample:
         check=False,
     )
     assert process.returncode == 0, process.stderr
-    by_row, by_column, item, query, alike = map(json.loads, process.stdout.splitlines())
+    by_row, by_column, item, query, alike, answer = map(json.loads, process.stdout.splitlines())
     ids = [[one.decode() for one in row] for row in wanted["item_id"].numpy()]
     assert [row["item_id"] for row in by_row["predictions"]] == ids == by_column["outputs"]["item_id"]
     assert [row["title"] for row in by_row["predictions"]] == ids
@@ -45,6 +49,11 @@ def test_it_answers_where_there_is_only_tensorflow_in_the_server_s_forms(sample:
     assert not {"perl", "git"} & set(ids[1])
     with pytest.raises(tf.errors.InvalidArgumentError, match="one number of rows of the inputs"):
         sample.served.signatures["serving_default"](**as_tensors(columns | {"exclude": columns["exclude"][:1]}))
+
+    (instance,) = documented["instances"]
+    asked = {name.removeprefix("query_"): value for name, value in instance.items() if value and name != "exclude"}
+    expected = sample.retriever.recommend(asked, exclude=instance["exclude"])
+    assert answer["predictions"][0]["item_id"] == [found.item_id for found in expected]
 
     # As the trainer encodes what the build encoded.
     corpus = {example["item_id"][0].decode(): example for example in sample.examples("items")}
