@@ -47,7 +47,9 @@ def count_tables(features: list[str]) -> list[CountTable]:
 def estimated_pairs(items: pa.Table) -> int:
     """Pairs of values, as they are and as many by chance: so many rows are counted if no two are equal, about."""
     sizes = [
-        pc.list_value_length(column).to_numpy() if pa.types.is_list(column.type) else np.ones(len(column), np.int64)
+        pc.list_value_length(column).to_numpy().astype(np.int64)
+        if pa.types.is_list(column.type)
+        else np.ones(len(column), np.int64)
         for name, column in zip(items.column_names, items.columns, strict=True)
         if name.startswith("feature/")
     ]

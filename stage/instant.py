@@ -30,13 +30,13 @@ def parse_instant(text: str, name: str) -> int:
     """An ISO 8601 instant as UTC microseconds; without a zone it is UTC.
 
     Raises:
-        UsageError: If it isn't one, naming the option or key.
+        UsageError: If it isn't one, or of no year from 1 to 9999 in UTC, naming the option or key.
     """
     try:
         time = from_iso(text)
-    except ValueError:
+        return to_microseconds(time.replace(tzinfo=UTC) if time.tzinfo is None else time.astimezone(UTC))
+    except (ValueError, OverflowError):
         raise UsageError(f"{name}: expected an ISO 8601 time such as 2009-07-28T00:00:00Z, got '{text}'") from None
-    return to_microseconds(time.replace(tzinfo=UTC) if time.tzinfo is None else time)
 
 
 def to_microseconds(time: datetime) -> int:

@@ -11,6 +11,8 @@ from stage.errors import UsageError
 from stage.instant import from_microseconds, to_microseconds
 
 PLACEHOLDER = "{date}"
+_DAY = 86_400_000_000
+"""Microseconds."""
 
 
 @dataclass(frozen=True)
@@ -61,7 +63,7 @@ def log_patterns(pattern: str, window: DataWindow, *, days_off: Collection[str] 
     days = [first + timedelta(days=n) for n in range((last - first).days + 1)]
     return {
         pattern.replace(PLACEHOLDER, f"{day:%Y-%m-%d}"): WindowDay(
-            is_whole=start <= to_microseconds(day) and to_microseconds(day + timedelta(days=1)) <= end,
+            is_whole=start <= to_microseconds(day) and to_microseconds(day) + _DAY <= end,
             is_outer=(day == first) != (day == last),
             is_off=not {f"{day:%Y-%m-%d}", WEEKDAYS[day.weekday()]}.isdisjoint(days_off),
         )

@@ -15,6 +15,12 @@ def test_a_window_ends_after_it_starts() -> None:
         window_of({"data_start": "2009-07-28", "data_end": "2009-07-28"})
 
 
+@pytest.mark.parametrize("time", ["0001-01-01T00:00:00+01:00", "9999-12-31T23:59:59-12:00", "2009-07-32"])
+def test_what_is_no_time_of_the_calendar_is_refused(time: str) -> None:
+    with pytest.raises(UsageError, match="--data-start: expected an ISO 8601 time such as"):
+        window_of({"data_start": time})
+
+
 DAY = 86_400_000_000
 
 

@@ -247,6 +247,10 @@ def test_pairs_are_estimated_as_if_all_were_different_as_they_are_and_by_chance(
     # A page and a color with three tags: 1 + 3 + 3 pairs. With none, which is a value too: 3. Each twice.
     rows = [("p", "red", ["x", "x", "y"], 1), ("q", None, [], 1)]
     assert [estimated_pairs(block_of(table(rows), weighting=how)) for how in ("uniform", "train_count")] == [20, 20]
+    # 50,000 pairs, twice; the square of 50,000 is beyond 32 bits.
+    lists = {"words": {"kind": "text", "column": "color"}, "tags": {"kind": "multivalued"}}
+    long = table([("p", "red", ["x"] * 50_000, 1)]).rename_columns({"feature/color": "feature/words"})
+    assert estimated_pairs(block_of(long, Side.model_validate({"features": lists}))) == 100_000
 
 
 def test_counts_are_sent_as_hashes_in_a_dictionary_and_narrow():

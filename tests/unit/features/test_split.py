@@ -120,5 +120,4 @@ def test_bounds_that_make_no_sense_are_refused(split, option, message):
 def test_an_instant_without_a_zone_is_utc():
     assert parse_instant("2009-07-28T00:00:00.000001", "x") == JULY + 1
     assert parse_instant("1969-12-31T23:59:59Z", "x") == -1_000_000
-    assert parse_instant("0001-01-01T00:00:00+23:59", "x") < 0
     assert datetime.fromtimestamp(parse_instant("2009-07-28T05:00:00+05:00", "x") / 1e6, UTC).hour == 0

@@ -30,6 +30,7 @@ def test_a_path_without_a_date_is_taken_as_it_is():
         ),
         (at(2024, 1, 1), at(2024, 1, 1) + 1, {"2024-01-01": (False, False)}),
         (at(2024, 1, 1), at(2024, 1, 2), {"2024-01-01": (True, False)}),
+        (at(9999, 12, 31), at(9999, 12, 31) + 1, {"9999-12-31": (False, False)}),
     ],
 )
 def test_a_log_is_read_day_by_day_of_the_half_open_window(start, end, days):
