@@ -75,5 +75,7 @@ def _naming(file: InputFile) -> Iterator[None]:
     """Has errors say which file they are of."""
     try:
         yield
+    except (FileNotFoundError, PermissionError) as error:
+        raise StageError(f"{file.path}: cannot be read: {error.strerror or error}") from None
     except (EOFError, OSError, igzip_lib.IsalError, pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:  # type: ignore[misc]  # isal's stub errs
         raise StageError(f"{file.path}: cannot be read to its end: {reason_of(error) or 'truncated'}") from None

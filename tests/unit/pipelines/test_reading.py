@@ -12,11 +12,13 @@ from typing import Any
 
 import pytest
 import zstandard
-from formats import Read, Rows, ids
+from formats import COLUMNS, Read, Rows, ids
 
 from features.spec.sources import Source
 from pipelines.aggregation import blocks, input_files
 from pipelines.aggregation.input_files import find_files, ranges_of
+from pipelines.aggregation.reading import read_batches
+from stage.errors import StageError
 
 COMPRESS = {".gz": gzip.compress, ".zst": zstandard.compress, ".bz2": bz2.compress}
 
@@ -52,6 +54,16 @@ def test_a_gzip_that_is_damaged_is_named_wherever_the_damage_is(refused: Callabl
     for at in range(10, len(whole), len(whole) // 20):
         said = refused("log.jsonl.gz", whole[:at] + bytes(byte ^ 0xFF for byte in whole[at : at + 8]) + whole[at + 8 :])
         assert said.startswith("TMP/log.jsonl.gz: cannot be read to its end: ")
+
+
+@pytest.mark.parametrize("name", ["log.jsonl", "log.csv", "log.parquet", "log.avro"])
+def test_a_file_that_has_gone_is_named_without_more(name: str, tmp_path: Path) -> None:
+    (tmp_path / name).write_bytes(b"{}")
+    files = find_files(name, str(tmp_path), source=Source(path=name), key="k", first_number=0, cure=None)
+    (tmp_path / name).unlink()
+    with pytest.raises(StageError) as caught:
+        list(read_batches(next(iter(ranges_of(files))), COLUMNS))
+    assert str(caught.value) == f"{tmp_path}/{name}: cannot be read: No such file or directory"
 
 
 # -------------------------------------------------------------------------------------------------------------- CSV
