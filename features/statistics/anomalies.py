@@ -10,7 +10,7 @@ from tensorflow_metadata.proto.v0 import anomalies_pb2, schema_pb2, statistics_p
 
 from features.spec.statistics import Statistics
 from features.statistics.counts import round_numbers
-from features.statistics.drift import all_texts, count_new, jensen_shannon, l_infinity
+from features.statistics.drift import growth_of_others, jensen_shannon, l_infinity, told_texts
 from features.statistics.protos import by_feature
 from features.statistics.schema import TYPES, domains
 from features.statistics.statistics import FeatureStatistics
@@ -49,10 +49,10 @@ class Finding:
 
 
 def known_texts(schema: schema_pb2.Schema, *, baseline: bytes | None) -> dict[str, frozenset[str]]:
-    """Feature -> texts whose counts `find_anomalies` needs, however rare: its domain's, and all of the baseline's."""
+    """Feature -> texts whose counts `find_anomalies` needs, however rare: its domain's, and the baseline's."""
     known = domains(schema)
     for name, earlier in (by_feature(baseline) if baseline is not None else {}).items():
-        known[name] = known.get(name, frozenset()) | all_texts(earlier.string_stats)
+        known[name] = known.get(name, frozenset()) | told_texts(earlier.string_stats)
     return known
 
 
@@ -170,9 +170,10 @@ def _check_drift(
     detail = ""
     if is_text:
         value, limit = l_infinity(found, earlier.string_stats), thresholds.max_l_infinity
-        if count_new(found, earlier.string_stats):
-            before = all_texts(earlier.string_stats)
-            detail = f", new values{_some([repr(text) for text in found.top_texts if text not in before])}"
+        if growth_of_others(found, earlier.string_stats):
+            told = told_texts(earlier.string_stats)
+            others = "new values" if earlier.string_stats.unique <= len(told) else "values rare before"
+            detail = f", {others}{_some([repr(text) for text in found.top_texts if text not in told])}"
         measure, kind, drift = "drift (L-infinity)", _Info.COMPARATOR_L_INFTY_HIGH, _Drift.L_INFTY
     else:
         value, limit = jensen_shannon(found, earlier.num_stats), thresholds.max_jensen_shannon

@@ -15,7 +15,8 @@ from features.statistics.statistics import FeatureStatistics
 def l_infinity(found: FeatureStatistics, earlier: statistics_pb2.StringStatistics) -> float:
     """The greatest difference between a value's two shares, over the most common values of either.
 
-    What `count_new` counts is one value more, so that a feature without a common value can't change entirely.
+    All values together that the earlier dataset doesn't tell are one more, whose share may grow by as much, so that a
+    feature without a common value can't change entirely.
     """
     before = {bucket.label: bucket.sample_count for bucket in earlier.rank_histogram.buckets}
     totals = max(found.values, 1), max(earlier.common_stats.tot_num_values, 1)
@@ -23,29 +24,28 @@ def l_infinity(found: FeatureStatistics, earlier: statistics_pb2.StringStatistic
         abs(found.texts.get(text, 0) / totals[0] - before.get(text, 0) / totals[1])
         for text in found.top_texts.keys() | before.keys()
     )
-    return round(max([count_new(found, earlier) / totals[0], *differences]), 9)
+    return round(max([growth_of_others(found, earlier), *differences]), 9)
 
 
-def count_new(found: FeatureStatistics, earlier: statistics_pb2.StringStatistics) -> int:
-    """How many values, rare ones too, an earlier dataset lacks.
+def growth_of_others(found: FeatureStatistics, earlier: statistics_pb2.StringStatistics) -> float:
+    """By how much the share of the values that an earlier dataset's statistics don't tell has grown, rare ones too.
 
-    None of ids and words, of which new ones are usual, and none where the earlier dataset has more values than its
-    statistics tell.
+    0 of ids, of which new ones are usual, and where there are no values at all.
 
     Args:
-        found: With the counts of `all_texts(earlier)`.
+        found: With the counts of `told_texts(earlier)`.
         earlier: Of the same feature.
     """
-    before = all_texts(earlier)
-    if not found.column.has_domain or not before:
-        return 0
-    return found.values - sum(found.texts.get(text, 0) for text in before)
+    told, values = earlier.rank_histogram.buckets, earlier.common_stats.tot_num_values
+    if found.column.is_id or not told or not found.values:
+        return 0.0
+    before = sum(bucket.sample_count for bucket in told) / values
+    return max(0.0, before - sum(found.texts.get(bucket.label, 0) for bucket in told) / found.values)
 
 
-def all_texts(earlier: statistics_pb2.StringStatistics) -> frozenset[str]:
-    """All values of an earlier dataset; none if it has more than its statistics tell."""
-    told = frozenset(bucket.label for bucket in earlier.rank_histogram.buckets)
-    return told if earlier.unique <= len(told) else frozenset()
+def told_texts(earlier: statistics_pb2.StringStatistics) -> frozenset[str]:
+    """The values of an earlier dataset that its statistics tell: the most common ones."""
+    return frozenset(bucket.label for bucket in earlier.rank_histogram.buckets)
 
 
 def jensen_shannon(found: FeatureStatistics, earlier: statistics_pb2.NumericStatistics) -> float:

@@ -40,6 +40,8 @@ class Column:
     """Its values are a set that may be closed."""
     has_range: bool = False
     """Its least and greatest value are the feature's own, not the size of the log."""
+    is_id: bool = False
+    """Its values are ids, of which new ones are usual."""
     drifts: bool = True
     """False for a time, which always moves on, and for the split, which is the window's doing."""
 
@@ -90,7 +92,7 @@ def described_columns(spec: Spec) -> list[Column]:
     Entities' ids are left out, since each stands there once; pairs have them.
     """
     columns = [*_entity_columns("item", "items", side=spec.item), *_entity_columns("query", "queries", side=spec.query)]
-    columns += [Column("query_id", "pairs", "text"), Column("item_id", "pairs", "text")]
+    columns += [Column(name, "pairs", "text", is_id=True) for name in ("query_id", "item_id")]
     columns += [Column("pair/split", "pairs", "text", drifts=False), Column("pair/count", "pairs", "int")]
     if spec.sources.interactions.timestamp is not None:
         columns += [Column(f"pair/{name}", "pairs", "int", drifts=False) for name in ("first", "last")]

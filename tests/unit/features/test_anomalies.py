@@ -179,7 +179,7 @@ def test_drift_of_categories_is_the_greatest_difference_of_shares() -> None:
     before = statistics(["aab", "b"])  # a 1/2, b 1/2
     now = statistics(["abccc", "dddde"])  # a 0.1, b 0.1, c 0.3, d 0.4, e 0.1
     earlier = by_feature(serialize(to_protos(before)))["item/tags"].string_stats
-    ids = replace(now["item/tags"], column=replace(now["item/tags"].column, has_domain=False))
+    ids = replace(now["item/tags"], column=replace(now["item/tags"].column, is_id=True))
     assert l_infinity(ids, earlier) == pytest.approx(0.4, abs=1e-9)
     assert l_infinity(now["item/tags"], earlier) == pytest.approx(0.8, abs=1e-9)  # c, d and e are new
     assert l_infinity(before["item/tags"], earlier) == 0
@@ -216,9 +216,23 @@ def test_a_feature_without_a_common_value_drifts_by_its_new_values() -> None:
     twice = [[f"common {n}"] * 2 for n in range(1200)]
     rare = statistics([*twice, ["maintainer 7"]], baseline=before)
     assert only(judge(rare, schema, before)).value == pytest.approx(2400 / 2401, abs=1e-9)
-    # Of more than 1,000 values the baseline doesn't tell all.
+    # Of more than 1,000 values the baseline tells the most common ones, here all but one of 1,001.
     many = statistics([[f"tag {n}"] for n in range(1001)])
-    assert only(judge(now, schema, many)).value == pytest.approx(1 / 150, abs=1e-9)
+    assert str(only(judge(now, schema, many))) == (
+        "item/tags: drift (L-infinity) is 0.999 (threshold 0.1), values rare before: 'maintainer 0@', "
+        "'maintainer 100@', 'maintainer 101@' and 147 more"
+    )
+
+
+def test_new_ids_are_usual_and_new_words_are_not() -> None:
+    of_words = {column.name: column.is_id for column in described_columns(SPEC) if column.kind == "text"}
+    assert of_words == {"item/tags": False, "query_id": True, "item_id": True, "pair/split": False}
+    before = statistics([[f"w{n}" for n in range(20)]])
+    now = statistics([[f"x{n}" for n in range(20)]], baseline=before)["item/tags"]
+    earlier = by_feature(serialize(to_protos(before)))["item/tags"].string_stats
+    words = replace(now.column, has_domain=False)  # as those of a text
+    assert l_infinity(replace(now, column=words), earlier) == 1
+    assert l_infinity(replace(now, column=replace(words, is_id=True)), earlier) == 0.05
 
 
 def divergence_of(p: list[float], q: list[float]) -> float:
