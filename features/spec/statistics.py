@@ -28,7 +28,7 @@ class Statistics(Section):
     max_out_of_range: Fraction = 0.01
     """Share of a feature's numbers below its range, or above it."""
     max_l_infinity: Fraction | None = 0.1
-    """Drift of categories: the greatest difference between a value's shares, now and in the baseline, or by
+    """Drift of categories and words: the greatest difference between a value's shares, now and in the baseline, or by
     how much the share of all values beside the baseline's 1,000 most common ones has grown; null: any."""
     max_jensen_shannon: Fraction | None = 0.1
     """Drift of numbers: the Jensen-Shannon divergence, in bits, over the baseline's quantile buckets; null: any."""

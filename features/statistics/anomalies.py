@@ -170,7 +170,7 @@ def _check_drift(
     detail = ""
     if is_text:
         value, limit = l_infinity(found, earlier.string_stats), thresholds.max_l_infinity
-        if growth_of_others(found, earlier.string_stats):
+        if 0 < value == round(growth_of_others(found, earlier.string_stats), 9):
             told = told_texts(earlier.string_stats)
             others = "new values" if earlier.string_stats.unique <= len(told) else "values rare before"
             detail = f", {others}{_some([repr(text) for text in found.top_texts if text not in told])}"

@@ -29,7 +29,7 @@ def test_it_answers_where_there_is_only_tensorflow_in_the_server_s_forms(sample:
         {"signature_name": "item_embedding", "instances": [cold, known]},
         {"signature_name": "query_embedding", "inputs": {k: v for k, v in columns.items() if k != "exclude"}},
         {"signature_name": "similar_items", "instances": [{"item_id": "perl", "exclude": [""]}]},
-        documented := json.loads("".join(re.findall(r"-d '(\{.*?\})'", DOCUMENT.read_text(), re.DOTALL))),
+        documented := json.loads(re.findall(r"-d '(\{.*?\})'", DOCUMENT.read_text(), re.DOTALL)[0]),
     ]
     process = subprocess.run(
         [sys.executable, Path(__file__).with_name("served_alone.py"), sample.exported],

@@ -225,14 +225,21 @@ def test_a_feature_without_a_common_value_drifts_by_its_new_values() -> None:
 
 
 def test_new_ids_are_usual_and_new_words_are_not() -> None:
-    of_words = {column.name: column.is_id for column in described_columns(SPEC) if column.kind == "text"}
-    assert of_words == {"item/tags": False, "query_id": True, "item_id": True, "pair/split": False}
+    is_id = {column.name: column.is_id for column in described_columns(SPEC) if column.kind == "text"}
+    assert is_id == {"item/tags": False, "query_id": True, "item_id": True, "pair/split": False}
     before = statistics([[f"w{n}" for n in range(20)]])
     now = statistics([[f"x{n}" for n in range(20)]], baseline=before)["item/tags"]
     earlier = by_feature(serialize(to_protos(before)))["item/tags"].string_stats
     words = replace(now.column, has_domain=False)  # as those of a text
     assert l_infinity(replace(now, column=words), earlier) == 1
     assert l_infinity(replace(now, column=replace(words, is_id=True)), earlier) == 0.05
+
+
+def test_where_one_value_drifts_most_the_others_are_not_named() -> None:
+    before = statistics(["aaaab"])  # a 4/5, b 1/5
+    now = statistics(["abbbc"], baseline=before)  # a 1/5, b 3/5, and c, new, 1/5
+    found = only(judge(now, 'feature { name: "item/tags" }', before))
+    assert str(found) == "item/tags: drift (L-infinity) is 0.6 (threshold 0.1)"
 
 
 def divergence_of(p: list[float], q: list[float]) -> float:
